@@ -1,0 +1,2 @@
+//! The platform-free core of the HRT kernel.
+#![cfg_attr(not(test), no_std)]

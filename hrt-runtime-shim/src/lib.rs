@@ -1,0 +1,2 @@
+//! The shim.
+#![cfg_attr(not(test), no_std)]
