@@ -1,0 +1,47 @@
+# make                 builds the toolchain: mv-cc, mv-c++ and mv-link
+# make test            everything needed to test, in under 15 minutes; ends with the count
+# make test-runtimes   the long ones: Lua, SQLite, CPython, Racket CS and BC, each built and run plain and hybrid
+# make demo            a hybridized Lua from source to output; RUNTIME=racket does it for Racket
+# make bench           the micro-benchmarks; make bench-runtimes compares runtimes plain and hybrid
+# make install         into PREFIX (default /usr/local)
+
+SHELL := /bin/bash
+PREFIX ?= /usr/local
+RUNTIME ?= lua
+NAMES ?= lua sqlite cpython racket-cs racket-bc
+BIN := $(or $(CARGO_TARGET_DIR),target)/release
+SCRIPTS := testsuite/scripts
+
+.PHONY: all test test-runtimes demo bench bench-runtimes install uninstall clean check-scripts
+
+all:
+	@$(SCRIPTS)/toolchain.sh
+
+test:
+	@$(SCRIPTS)/test.sh
+
+test-runtimes: all
+	@testsuite/runtimes/run.sh $(NAMES)
+
+demo:
+	@$(SCRIPTS)/demo.sh $(RUNTIME)
+
+bench: all
+	cargo bench -p testsuite
+
+bench-runtimes: all
+	@testsuite/runtimes/bench.sh $(NAMES)
+
+install: all
+	install -d '$(DESTDIR)$(PREFIX)/bin'
+	install -m 755 '$(BIN)/mv-cc' '$(BIN)/mv-link' '$(DESTDIR)$(PREFIX)/bin/'
+	ln -sf mv-cc '$(DESTDIR)$(PREFIX)/bin/mv-c++'
+
+uninstall:
+	rm -f '$(DESTDIR)$(PREFIX)/bin/mv-cc' '$(DESTDIR)$(PREFIX)/bin/mv-c++' '$(DESTDIR)$(PREFIX)/bin/mv-link'
+
+check-scripts:
+	shellcheck -x -P SCRIPTDIR .ci/run $(SCRIPTS)/*.sh testsuite/runtimes/*.sh testsuite/runtimes/*/*.sh
+
+clean:
+	cargo clean

@@ -1,0 +1,146 @@
+//! The environment variables `HRT_*`: what they may say.
+
+use crate::platform::Platform;
+
+/// Where a report goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output<'a> {
+    /// Nowhere: not asked for.
+    Off,
+    /// Standard error, as text.
+    Stderr,
+    /// The file of this name, appended to.
+    File(&'a [u8]),
+}
+
+/// What the user asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings<'a> {
+    /// `HRT_PLATFORM`.
+    pub platform: Platform,
+    /// `HRT_STATS`.
+    pub stats: Output<'a>,
+    /// `HRT_TRACE`: system calls.
+    pub trace: Output<'a>,
+    /// `HRT_PATCH=0`: leave call sites as they are and let every call trap.
+    pub patch: bool,
+}
+
+impl Default for Settings<'_> {
+    fn default() -> Self {
+        Settings {
+            platform: Platform::Auto,
+            stats: Output::Off,
+            trace: Output::Off,
+            patch: true,
+        }
+    }
+}
+
+/// A setting that cannot be understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadSetting {
+    /// The variable.
+    pub variable: &'static str,
+    /// What it may be.
+    pub expected: &'static str,
+}
+
+impl<'a> Settings<'a> {
+    /// Reads the settings through `get`, which answers an environment variable's value.
+    ///
+    /// An empty value counts as unset.
+    ///
+    /// # Errors
+    /// The first variable whose value means nothing.
+    pub fn read(get: impl Fn(&[u8]) -> Option<&'a [u8]>) -> Result<Self, BadSetting> {
+        let mut s = Settings::default();
+        let get = |name: &[u8]| get(name).filter(|v| !v.is_empty());
+        if let Some(v) = get(b"HRT_PLATFORM") {
+            s.platform = Platform::from_name(v).ok_or(BadSetting {
+                variable: "HRT_PLATFORM",
+                expected: "auto, kvm, hosted or native",
+            })?;
+        }
+        s.stats = match get(b"HRT_STATS") {
+            None | Some(b"0") => Output::Off,
+            Some(b"1") => Output::Stderr,
+            Some(file) => Output::File(file),
+        };
+        s.trace = match get(b"HRT_TRACE") {
+            None | Some(b"0") => Output::Off,
+            Some(v) => match v.strip_prefix(b"syscalls") {
+                Some(b"") => Output::Stderr,
+                Some([b':', file @ ..]) if !file.is_empty() => Output::File(file),
+                _ => {
+                    return Err(BadSetting {
+                        variable: "HRT_TRACE",
+                        expected: "syscalls or syscalls:FILE",
+                    });
+                }
+            },
+        };
+        s.patch = match get(b"HRT_PATCH") {
+            None | Some(b"1") => true,
+            Some(b"0") => false,
+            Some(_) => {
+                return Err(BadSetting {
+                    variable: "HRT_PATCH",
+                    expected: "0 or 1",
+                });
+            }
+        };
+        if let Some(v) = get(b"HRT_RING") {
+            if v != b"0" && v != b"3" {
+                return Err(BadSetting {
+                    variable: "HRT_RING",
+                    expected: "0 or 3",
+                });
+            }
+        }
+        Ok(s)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(vars: &'static [(&'static str, &'static str)]) -> Result<Settings<'static>, BadSetting> {
+        Settings::read(|n| {
+            vars.iter()
+                .find(|(k, _)| k.as_bytes() == n)
+                .map(|(_, v)| v.as_bytes())
+        })
+    }
+
+    #[test]
+    fn defaults() {
+        assert_eq!(read(&[]), Ok(Settings::default()));
+        assert_eq!(read(&[("HRT_PLATFORM", ""), ("HRT_STATS", "0")]), Ok(Settings::default()));
+    }
+
+    #[test]
+    fn values() {
+        let s = read(&[
+            ("HRT_PLATFORM", "native"),
+            ("HRT_STATS", "out.json"),
+            ("HRT_TRACE", "syscalls:t"),
+            ("HRT_PATCH", "0"),
+        ])
+        .unwrap();
+        assert_eq!(s.platform, Platform::Native);
+        assert_eq!(s.stats, Output::File(b"out.json"));
+        assert_eq!(s.trace, Output::File(b"t"));
+        assert!(!s.patch);
+        assert_eq!(read(&[("HRT_STATS", "1")]).unwrap().stats, Output::Stderr);
+        assert_eq!(read(&[("HRT_TRACE", "syscalls")]).unwrap().trace, Output::Stderr);
+    }
+
+    #[test]
+    fn nonsense_is_named() {
+        assert_eq!(read(&[("HRT_PLATFORM", "xen")]).unwrap_err().variable, "HRT_PLATFORM");
+        assert_eq!(read(&[("HRT_TRACE", "all")]).unwrap_err().variable, "HRT_TRACE");
+        assert_eq!(read(&[("HRT_RING", "1")]).unwrap_err().variable, "HRT_RING");
+    }
+}

@@ -1,0 +1,205 @@
+//! The kernel's per-thread block: identity, kernel stack and counters of one HRT thread, found through the GS base.
+//!
+//! Blocks are never unmapped: a thread that ends marks its block free as the last thing before its `exit`, and the
+//! next thread takes it. In the child of a fork all blocks but the caller's are free.
+
+use crate::raw::{self, nr};
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use hrt_kernel::classes::TABLE_SIZE;
+
+/// Bytes of a block, and its alignment: the block of a kernel stack is found by masking.
+pub const BLOCK_SIZE: usize = 64 * 1024;
+/// Blocks that are mapped at once.
+const CHUNK: usize = 4;
+
+/// `state` of a block that any thread may take.
+pub const FREE: u32 = 0;
+/// `state` of a block that a thread uses.
+pub const USED: u32 = 1;
+
+/// See the module. The fields up to `save` are used by assembly at the offsets asserted below.
+#[repr(C)]
+pub struct Block {
+    /// Address of the block itself.
+    pub this: usize,
+    /// What getpid(2) answers in this thread.
+    pub pid: u32,
+    /// What gettid(2) answers in this thread.
+    pub tid: u32,
+    /// Where the kernel stack starts (it grows down).
+    pub stack_top: usize,
+    /// The program's stack pointer at the last entry to the kernel.
+    pub user_rsp: usize,
+    /// Where the program goes on at the next exit from the kernel.
+    pub target: usize,
+    /// [`FREE`] or [`USED`].
+    pub state: AtomicU32,
+    /// 1 if signals wait, blocked, for the next exit from the kernel.
+    pub deferred: u32,
+    /// The program's signal mask while `deferred`.
+    pub deferred_mask: u64,
+    /// Registers across the system call that ends a deferral.
+    pub save: [u64; 5],
+    /// 1 if the program believes that it has SIGSYS blocked.
+    pub sigsys_blocked: u32,
+    /// 1 for a child that shares its parent's memory until it execs.
+    pub borrowed: u32,
+    /// Signals that reached a handler of the program.
+    pub signals: AtomicU64,
+    /// Next block in the list of all.
+    next: AtomicPtr<Block>,
+    /// Calls served, by number (counted only if a report was asked for).
+    pub counts: [AtomicU64; TABLE_SIZE],
+}
+
+/// Offsets for assembly.
+#[allow(missing_docs)]
+pub mod offset {
+    pub const PID: usize = 8;
+    pub const TID: usize = 12;
+    pub const STACK_TOP: usize = 16;
+    pub const USER_RSP: usize = 24;
+    pub const TARGET: usize = 32;
+    pub const STATE: usize = 40;
+    pub const DEFERRED: usize = 44;
+    pub const DEFERRED_MASK: usize = 48;
+    pub const SAVE: usize = 56;
+    pub const SIGNALS: usize = 104;
+}
+
+const _: () = {
+    use core::mem::offset_of;
+    assert!(offset_of!(Block, this) == 0);
+    assert!(offset_of!(Block, pid) == offset::PID);
+    assert!(offset_of!(Block, tid) == offset::TID);
+    assert!(offset_of!(Block, stack_top) == offset::STACK_TOP);
+    assert!(offset_of!(Block, user_rsp) == offset::USER_RSP);
+    assert!(offset_of!(Block, target) == offset::TARGET);
+    assert!(offset_of!(Block, state) == offset::STATE);
+    assert!(offset_of!(Block, deferred) == offset::DEFERRED);
+    assert!(offset_of!(Block, deferred_mask) == offset::DEFERRED_MASK);
+    assert!(offset_of!(Block, save) == offset::SAVE);
+    assert!(offset_of!(Block, signals) == offset::SIGNALS);
+    assert!(size_of::<Block>() <= 8192);
+};
+
+static ALL: AtomicPtr<Block> = AtomicPtr::new(null_mut());
+
+/// All blocks there are, in no order.
+pub fn all() -> impl Iterator<Item = *mut Block> {
+    let mut at = ALL.load(Ordering::Acquire);
+    core::iter::from_fn(move || {
+        if at.is_null() {
+            return None;
+        }
+        let this = at;
+        // SAFETY: blocks in the list are mapped for ever.
+        at = unsafe { (*this).next.load(Ordering::Acquire) };
+        Some(this)
+    })
+}
+
+/// Takes a free block, or maps new ones.
+///
+/// # Errors
+/// The error number of mmap(2), negative.
+pub fn take() -> Result<*mut Block, isize> {
+    for b in all() {
+        // SAFETY: blocks in the list are mapped for ever.
+        let state = unsafe { &(*b).state };
+        if state.load(Ordering::Relaxed) == FREE
+            && state
+                .compare_exchange(FREE, USED, Ordering::AcqRel, Ordering::Relaxed)
+                .is_ok()
+        {
+            // SAFETY: the block is ours now.
+            unsafe { reset(b) };
+            return Ok(b);
+        }
+    }
+    let len = (CHUNK + 1) * BLOCK_SIZE;
+    // SAFETY: a new anonymous mapping disturbs nobody.
+    let at = unsafe { raw::syscall6(nr::MMAP, [0, len, 3, 0x22, usize::MAX, 0]) };
+    if raw::is_err(at) {
+        return Err(at);
+    }
+    let first = (at as usize).next_multiple_of(BLOCK_SIZE);
+    let mut mine = null_mut();
+    for i in 0..CHUNK {
+        let b = (first + i * BLOCK_SIZE) as *mut Block;
+        // SAFETY: within the new mapping, which is zeroed: a valid Block, and not shared until it is in the list.
+        unsafe {
+            (*b).this = b as usize;
+            (*b).stack_top = b as usize + BLOCK_SIZE;
+            if i == 0 {
+                (*b).state.store(USED, Ordering::Relaxed);
+                mine = b;
+            }
+            let mut head = ALL.load(Ordering::Acquire);
+            loop {
+                (*b).next.store(head, Ordering::Release);
+                match ALL.compare_exchange(head, b, Ordering::AcqRel, Ordering::Acquire) {
+                    Ok(_) => break,
+                    Err(h) => head = h,
+                }
+            }
+        }
+    }
+    Ok(mine)
+}
+
+/// Makes a taken block as new; its counters go on, since they are summed over all blocks.
+///
+/// # Safety
+/// The caller must own the block.
+unsafe fn reset(b: *mut Block) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        (*b).deferred = 0;
+        (*b).sigsys_blocked = 0;
+        (*b).borrowed = 0;
+    }
+}
+
+/// Gives a block back that no thread runs on.
+///
+/// # Safety
+/// The caller must own the block, and not use it any more.
+pub unsafe fn give_back(b: *mut Block) {
+    // SAFETY: the caller's promise.
+    unsafe { (*b).state.store(FREE, Ordering::Release) }
+}
+
+/// In the child of a fork: no other thread exists, and nothing has been counted yet.
+pub fn after_fork(mine: *mut Block) {
+    for b in all() {
+        // SAFETY: blocks in the list are mapped for ever, and this is the only thread.
+        unsafe {
+            if b != mine {
+                (*b).state.store(FREE, Ordering::Relaxed);
+            }
+            (*b).signals.store(0, Ordering::Relaxed);
+            for c in &(*b).counts {
+                // Reading first spares the copy of a page that is shared with the parent.
+                if c.load(Ordering::Relaxed) != 0 {
+                    c.store(0, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+}
+
+/// The calling thread's block.
+///
+/// Sound to call only on a thread that the `hosted` platform has set up; everything in this module's callers runs on
+/// such threads.
+#[must_use]
+pub fn current() -> *mut Block {
+    let b: *mut Block;
+    // SAFETY: the GS base of a hybridized thread is its block, whose first word is its address.
+    unsafe {
+        core::arch::asm!("movq %gs:0, {}", out(reg) b, options(att_syntax, nostack, readonly, preserves_flags));
+    }
+    b
+}

@@ -1,0 +1,373 @@
+//! The program's registers while the kernel works for it, and the assembly that saves and restores them.
+//!
+//! Every register that Linux preserves across a system call is preserved: the general ones and flags in the frame, the
+//! low halves of the vector registers too, since compiled Rust code uses SSE (and only SSE: the upper halves, the x87
+//! state and the mask registers are not touched).
+//!
+//! # Signals
+//! A signal handler of the program never runs on the kernel stack. Handlers are entered through `hrt_signal_common`,
+//! which looks where the thread was interrupted. On the kernel stack the signal is sent again and blocked (*deferred*)
+//! until the exit, which unblocks it with the program's own stack pointer. In call slots, and in the kernel's first and
+//! last instructions, the interrupted context is moved to the equivalent place in the program (`signals`).
+
+use super::block::offset;
+use core::arch::global_asm;
+
+/// The program's registers. `xmm` is first, so that it is aligned with the stack.
+#[repr(C, align(16))]
+#[derive(Clone, Copy)]
+#[allow(missing_docs)]
+pub struct Frame {
+    pub xmm: [u128; 16],
+    pub r15: u64,
+    pub r14: u64,
+    pub r13: u64,
+    pub r12: u64,
+    pub rbp: u64,
+    pub rbx: u64,
+    pub r10: u64,
+    pub r9: u64,
+    pub r8: u64,
+    pub rdi: u64,
+    pub rsi: u64,
+    pub rdx: u64,
+    /// The call's number at entry, its result at exit.
+    pub rax: u64,
+    /// The call's number.
+    pub nr: u64,
+    /// Where the program goes on.
+    pub target: u64,
+    pub flags: u64,
+    pub rsp: u64,
+    /// Code address of the call slot.
+    pub slot: u64,
+}
+
+impl Frame {
+    /// The six arguments of the call.
+    #[must_use]
+    pub fn args(&self) -> [usize; 6] {
+        [
+            self.rdi as usize,
+            self.rsi as usize,
+            self.rdx as usize,
+            self.r10 as usize,
+            self.r8 as usize,
+            self.r9 as usize,
+        ]
+    }
+}
+
+/// Bytes of a [`Frame`].
+pub const FRAME_SIZE: usize = 400;
+const _: () = assert!(size_of::<Frame>() == FRAME_SIZE && FRAME_SIZE % 16 == 0);
+
+/// What a call whose arguments were replaced leaves on the program's stack, below the red zone, until it is back.
+#[repr(C)]
+pub struct Spill {
+    /// Code address of the call slot.
+    pub slot: u64,
+    /// The call's number.
+    pub nr: u64,
+    /// The program's own arguments.
+    pub args: [u64; 6],
+    /// Room for a replaced signal mask.
+    pub mask: u64,
+    /// Room for pselect6's pair of pointer and size.
+    pub pair: [u64; 2],
+    /// Zero.
+    pub reserved: [u64; 5],
+}
+
+/// Bytes of a [`Spill`].
+pub const SPILL_SIZE: usize = 128;
+/// Distance from the program's stack pointer to the spill: the red zone (AMD64 psABI 3.2.2), then the spill.
+pub const SPILL_BELOW: usize = 128 + SPILL_SIZE;
+const _: () = assert!(size_of::<Spill>() == SPILL_SIZE);
+
+unsafe extern "C" {
+    /// Entry from a slot: `rcx` is the slot.
+    pub fn hrt_kernel_entry();
+    /// Exit to `frame.target` with the frame at the stack pointer.
+    pub fn hrt_kernel_exit();
+    /// First instruction of the exit's window, with all registers but `rcx` and `r11` as the program will see them.
+    pub fn hrt_window_start();
+    /// Where `rax`, `rdi`, `rsi`, `rdx` and `r10` are in `block.save` instead.
+    pub fn hrt_window_flushed();
+    /// End of that.
+    pub fn hrt_window_flushed_end();
+    /// End of the window.
+    pub fn hrt_window_end();
+    /// The `syscall` of a call with replaced arguments.
+    pub fn hrt_spilled_syscall();
+    /// Right after it.
+    pub fn hrt_spilled_return();
+    /// Marks the block free and ends the thread.
+    pub fn hrt_exit_thread();
+    /// Entry of all signals but the dispatch signal; `eax` is the handler's number.
+    pub fn hrt_signal_common();
+    /// Entry of the first registered handler; others follow each 16 bytes.
+    pub fn hrt_signal_entries();
+    /// Entry of SIGSYS.
+    pub fn hrt_sigsys();
+    /// Returns from a signal, in the bytes by which unwinders know it.
+    pub fn hrt_restorer();
+    /// clone(2) onto a child stack that holds a [`Frame`]: `flags, stack, parent_tid, child_tid, tls`.
+    pub fn hrt_clone(flags: usize, stack: usize, ptid: usize, ctid: usize, tls: usize) -> isize;
+    /// clone3(2), likewise.
+    pub fn hrt_clone3(args: usize, size: usize) -> isize;
+}
+
+global_asm!(
+    r#"
+    .section .text.hrt_asm, "ax", @progbits
+
+    .macro HRT_SAVE
+    movq    %rsp, %gs:{USER_RSP}
+    movq    %gs:{STACK_TOP}, %rsp   /* until here the program's stack pointer: see program_context */
+    pushq   %rcx
+    pushq   %gs:{USER_RSP}
+    pushfq
+    pushq   $0
+    pushq   %rax
+    pushq   %rax
+    pushq   %rdx
+    pushq   %rsi
+    pushq   %rdi
+    pushq   %r8
+    pushq   %r9
+    pushq   %r10
+    pushq   %rbx
+    pushq   %rbp
+    pushq   %r12
+    pushq   %r13
+    pushq   %r14
+    pushq   %r15
+    cld
+    subq    $256, %rsp
+    movaps  %xmm0, (%rsp)
+    movaps  %xmm1, 16(%rsp)
+    movaps  %xmm2, 32(%rsp)
+    movaps  %xmm3, 48(%rsp)
+    movaps  %xmm4, 64(%rsp)
+    movaps  %xmm5, 80(%rsp)
+    movaps  %xmm6, 96(%rsp)
+    movaps  %xmm7, 112(%rsp)
+    movaps  %xmm8, 128(%rsp)
+    movaps  %xmm9, 144(%rsp)
+    movaps  %xmm10, 160(%rsp)
+    movaps  %xmm11, 176(%rsp)
+    movaps  %xmm12, 192(%rsp)
+    movaps  %xmm13, 208(%rsp)
+    movaps  %xmm14, 224(%rsp)
+    movaps  %xmm15, 240(%rsp)
+    movq    %rsp, %rdi
+    .endm
+
+    .balign 64
+    .globl  hrt_kernel_entry
+hrt_kernel_entry:
+    HRT_SAVE
+    call    {dispatch}
+    .globl  hrt_kernel_exit
+hrt_kernel_exit:
+    movaps  (%rsp), %xmm0
+    movaps  16(%rsp), %xmm1
+    movaps  32(%rsp), %xmm2
+    movaps  48(%rsp), %xmm3
+    movaps  64(%rsp), %xmm4
+    movaps  80(%rsp), %xmm5
+    movaps  96(%rsp), %xmm6
+    movaps  112(%rsp), %xmm7
+    movaps  128(%rsp), %xmm8
+    movaps  144(%rsp), %xmm9
+    movaps  160(%rsp), %xmm10
+    movaps  176(%rsp), %xmm11
+    movaps  192(%rsp), %xmm12
+    movaps  208(%rsp), %xmm13
+    movaps  224(%rsp), %xmm14
+    movaps  240(%rsp), %xmm15
+    addq    $256, %rsp
+    popq    %r15
+    popq    %r14
+    popq    %r13
+    popq    %r12
+    popq    %rbp
+    popq    %rbx
+    popq    %r10
+    popq    %r9
+    popq    %r8
+    popq    %rdi
+    popq    %rsi
+    popq    %rdx
+    popq    %rax
+    leaq    8(%rsp), %rsp
+    popq    %gs:{TARGET}
+    popfq
+    popq    %rsp
+    .globl  hrt_window_start
+hrt_window_start:
+    movl    %gs:{DEFERRED}, %ecx
+    jrcxz   1f
+    jmp     2f
+1:  jmpq    *%gs:{TARGET}
+    /* Signals wait: unblock them here, with the program's stack pointer and no use of its stack. */
+2:  movq    %rax, %gs:{SAVE}
+    movq    %rdi, %gs:{SAVE}+8
+    movq    %rsi, %gs:{SAVE}+16
+    movq    %rdx, %gs:{SAVE}+24
+    movq    %r10, %gs:{SAVE}+32
+    movl    $0, %gs:{DEFERRED}
+    movl    $14, %eax
+    movl    $2, %edi
+    movq    %gs:0, %rsi
+    leaq    {DEFERRED_MASK}(%rsi), %rsi
+    movl    $0, %edx
+    movl    $8, %r10d
+    syscall
+    .globl  hrt_window_flushed
+hrt_window_flushed:
+    movq    %gs:{SAVE}, %rax
+    movq    %gs:{SAVE}+8, %rdi
+    movq    %gs:{SAVE}+16, %rsi
+    movq    %gs:{SAVE}+24, %rdx
+    movq    %gs:{SAVE}+32, %r10
+    .globl  hrt_window_flushed_end
+hrt_window_flushed_end:
+    jmp     hrt_window_start
+    .globl  hrt_window_end
+hrt_window_end:
+
+    .balign 16
+    .globl  hrt_spilled_syscall
+hrt_spilled_syscall:
+    syscall
+    .globl  hrt_spilled_return
+hrt_spilled_return:
+    movq    (%rsp), %rcx
+    HRT_SAVE
+    call    {after}
+    jmp     hrt_kernel_exit
+
+    .balign 16
+    .globl  hrt_exit_thread
+hrt_exit_thread:
+    movq    %gs:0, %rcx
+    movl    $0, {STATE}(%rcx)
+    syscall
+    ud2
+
+    .balign 16
+    .globl  hrt_clone
+hrt_clone:
+    movq    %rcx, %r10
+    movl    $56, %eax
+    syscall
+    testq   %rax, %rax
+    jz      3f
+    ret
+    .globl  hrt_clone3
+hrt_clone3:
+    movl    $435, %eax
+    syscall
+    testq   %rax, %rax
+    jz      3f
+    ret
+3:  movq    %rsp, %rdi
+    xorl    %ebp, %ebp
+    call    {child}
+    jmp     hrt_kernel_exit
+
+    .balign 16
+    .globl  hrt_signal_entries
+hrt_signal_entries:
+    .set    hrt_n, 0
+    .rept   {ENTRIES}
+    .balign 16
+    movl    $hrt_n, %eax
+    jmp     hrt_signal_common
+    .set    hrt_n, hrt_n + 1
+    .endr
+
+    .balign 16
+    .globl  hrt_signal_common
+hrt_signal_common:
+    movq    168(%rdx), %rcx
+    subq    {image}(%rip), %rcx
+    cmpq    {image_size}(%rip), %rcx
+    jb      5f
+4:  leaq    {handlers}(%rip), %r11
+    movq    (%r11,%rax,8), %r11
+    incq    %gs:{SIGNALS}
+    xorl    %eax, %eax
+    jmpq    *%r11
+5:  pushq   %rdi
+    pushq   %rsi
+    pushq   %rdx
+    pushq   %rax
+    pushq   %rax
+    movl    %eax, %ecx
+    call    {in_kernel}
+    movl    %eax, %ecx
+    popq    %rax
+    popq    %rax
+    popq    %rdx
+    popq    %rsi
+    popq    %rdi
+    testl   %ecx, %ecx
+    jnz     4b
+    ret
+
+    .balign 16
+    .globl  hrt_sigsys
+hrt_sigsys:
+    movq    168(%rdx), %rcx
+    subq    {image}(%rip), %rcx
+    cmpq    {image_size}(%rip), %rcx
+    pushq   %rbx
+    pushq   %rdi
+    pushq   %rsi
+    pushq   %rdx
+    movq    %rsp, %rbx
+    jb      6f
+    movq    %gs:{STACK_TOP}, %rsp
+6:  andq    $-16, %rsp
+    call    {sigsys}
+    movq    %rbx, %rsp
+    popq    %rdx
+    popq    %rsi
+    popq    %rdi
+    popq    %rbx
+    testq   %rax, %rax
+    jnz     7f
+    ret
+7:  movq    %rax, %r11
+    xorl    %eax, %eax
+    jmpq    *%r11
+
+    .balign 16
+    nop     /* unwinders look up the byte before a return address */
+    .globl  hrt_restorer
+hrt_restorer:
+    .byte   0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05
+    ud2
+    "#,
+    USER_RSP = const offset::USER_RSP,
+    STACK_TOP = const offset::STACK_TOP,
+    TARGET = const offset::TARGET,
+    DEFERRED = const offset::DEFERRED,
+    DEFERRED_MASK = const offset::DEFERRED_MASK,
+    SAVE = const offset::SAVE,
+    STATE = const offset::STATE,
+    SIGNALS = const offset::SIGNALS,
+    ENTRIES = const super::signals::HANDLERS,
+    dispatch = sym super::dispatch::hrt_dispatch,
+    after = sym super::dispatch::hrt_after,
+    child = sym super::threads::hrt_child,
+    image = sym super::IMAGE,
+    image_size = sym super::IMAGE_SIZE,
+    handlers = sym super::signals::HANDLER_ADDRESSES,
+    in_kernel = sym super::signals::hrt_signal_in_kernel,
+    sigsys = sym super::signals::hrt_sigsys_rust,
+    options(att_syntax)
+);

@@ -1,0 +1,641 @@
+//! Signals: the program's handlers are entered through the kernel, so that a handler sees a context of the program
+//! wherever the thread was; SIGSYS, which Syscall User Dispatch uses, is kept for the program beside that use.
+//!
+//! Linux stays the owner of dispositions. What it holds as a handler is the address of one of our entries, each of
+//! which stands for one immutable tuple (handler, flags, restorer, mask). So fork, vfork, exec and `clone` with or
+//! without shared handlers need no care.
+
+use super::block::{self, Block};
+use super::frame::{self, Frame, Spill};
+use super::slots::{self, Slot};
+use super::{IMAGE, IMAGE_SIZE, dispatch};
+use crate::raw::{self, nr};
+use crate::report;
+use core::cell::UnsafeCell;
+use core::fmt::Write;
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+/// Distinct tuples of handler, flags, restorer and mask that can be entered through the kernel.
+pub const HANDLERS: usize = 512;
+
+/// SIGSYS (signal(7)).
+pub const SIGSYS: usize = 31;
+/// The bit of SIGSYS in a signal set.
+pub const SIGSYS_BIT: u64 = 1 << (SIGSYS - 1);
+const SIG_DFL: usize = 0;
+const SIG_IGN: usize = 1;
+const SA_RESTORER: u64 = 0x0400_0000;
+const SA_RESETHAND: u64 = 0x8000_0000;
+const SA_NODEFER: u64 = 0x4000_0000;
+const SA_SIGINFO: u64 = 4;
+const SA_ONSTACK: u64 = 0x0800_0000;
+const SA_RESTART: u64 = 0x1000_0000;
+/// `si_code` of Syscall User Dispatch (`include/uapi/asm-generic/siginfo.h`).
+const SYS_USER_DISPATCH: i32 = 2;
+
+/// The kernel's `struct sigaction` on x86-64.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Action {
+    /// `sa_handler` or `sa_sigaction`.
+    pub handler: usize,
+    /// `sa_flags`.
+    pub flags: u64,
+    /// `sa_restorer`.
+    pub restorer: usize,
+    /// `sa_mask`.
+    pub mask: u64,
+}
+const _: () = assert!(size_of::<Action>() == 32);
+
+const NO_ACTION: Action = Action {
+    handler: SIG_DFL,
+    flags: 0,
+    restorer: 0,
+    mask: 0,
+};
+
+struct Table(UnsafeCell<[Action; HANDLERS]>);
+// SAFETY: entries are written under the slots' lock, below USED never again, and read only below USED.
+unsafe impl Sync for Table {}
+static TABLE: Table = Table(UnsafeCell::new([NO_ACTION; HANDLERS]));
+static USED: AtomicUsize = AtomicUsize::new(0);
+/// The handlers alone, for `hrt_signal_common`.
+pub static HANDLER_ADDRESSES: [AtomicUsize; HANDLERS] = [const { AtomicUsize::new(0) }; HANDLERS];
+
+/// The program's disposition of SIGSYS.
+static SIGSYS_ACTION: SharedAction = SharedAction(UnsafeCell::new(NO_ACTION));
+struct SharedAction(UnsafeCell<Action>);
+// SAFETY: read and written under the slots' lock.
+unsafe impl Sync for SharedAction {}
+
+/// Handlers that could not be entered through the kernel, since the table was full.
+pub static UNWRAPPED: AtomicU64 = AtomicU64::new(0);
+
+fn entry(i: usize) -> usize {
+    frame::hrt_signal_entries as *const () as usize + 16 * i
+}
+
+/// The tuple that `handler` stands for, if it is one of our entries.
+fn entry_at(handler: usize) -> Option<Action> {
+    let i = handler.checked_sub(entry(0))? / 16;
+    if i >= USED.load(Ordering::Acquire) {
+        return None;
+    }
+    // SAFETY: below USED, hence immutable.
+    Some(unsafe { (*TABLE.0.get())[i] })
+}
+
+/// What Linux is told for the program's `action`.
+fn wrap(action: &Action) -> Action {
+    if action.handler == SIG_DFL || action.handler == SIG_IGN {
+        return Action {
+            mask: action.mask & !SIGSYS_BIT,
+            ..*action
+        };
+    }
+    let wrapped = |i: usize| Action {
+        handler: entry(i),
+        flags: action.flags,
+        restorer: if action.flags & SA_RESTORER != 0 {
+            frame::hrt_restorer as *const () as usize
+        } else {
+            action.restorer
+        },
+        mask: action.mask & !SIGSYS_BIT,
+    };
+    let _lock = slots::lock();
+    let n = USED.load(Ordering::Relaxed);
+    // SAFETY: the lock is held.
+    let table = unsafe { &mut *TABLE.0.get() };
+    if let Some(i) = table[..n].iter().position(|a| a == action) {
+        return wrapped(i);
+    }
+    if n == HANDLERS {
+        UNWRAPPED.fetch_add(1, Ordering::Relaxed);
+        return Action {
+            mask: action.mask & !SIGSYS_BIT,
+            ..*action
+        };
+    }
+    table[n] = *action;
+    HANDLER_ADDRESSES[n].store(action.handler, Ordering::Relaxed);
+    USED.store(n + 1, Ordering::Release);
+    wrapped(n)
+}
+
+/// What the program is told for what Linux holds.
+fn unwrap(held: &Action) -> Action {
+    entry_at(held.handler).unwrap_or(*held)
+}
+
+fn raw_sigaction(sig: usize, new: *const Action, old: *mut Action) -> isize {
+    // SAFETY: both are null or point to an Action of ours; our own entries and handlers are always valid.
+    unsafe { raw::syscall4(nr::RT_SIGACTION, sig, new as usize, old as usize, 8) }
+}
+
+/// rt_sigaction(2) for the program.
+pub fn sigaction(sig: usize, new: usize, old: usize, size: usize) -> isize {
+    if size != 8 {
+        // SAFETY: Linux refuses it.
+        return unsafe { raw::syscall4(nr::RT_SIGACTION, sig, new, old, size) };
+    }
+    let mut action = NO_ACTION;
+    if new != 0 {
+        if !raw::can_read(new, size_of::<Action>()) {
+            return raw::err(raw::errno::EFAULT);
+        }
+        // SAFETY: just seen to be readable.
+        action = unsafe { (new as *const Action).read_unaligned() };
+    }
+    let mut previous = NO_ACTION;
+    if sig == SIGSYS {
+        let lock = slots::lock();
+        // SAFETY: the lock is held.
+        let held = unsafe { &mut *SIGSYS_ACTION.0.get() };
+        previous = *held;
+        // SAFETY: the calling thread's own block.
+        let borrowed = unsafe { (*block::current()).borrowed } != 0;
+        // A vfork child has dispositions of its own, but not a memory of its own.
+        if new != 0 && !borrowed {
+            *held = action;
+        }
+        drop(lock);
+    } else {
+        let told = wrap(&action);
+        let new = if new == 0 {
+            core::ptr::null()
+        } else {
+            &raw const told
+        };
+        let r = raw_sigaction(sig, new, &raw mut previous);
+        if r != 0 {
+            return r;
+        }
+        previous = unwrap(&previous);
+    }
+    if old != 0 && !put(old, &previous) {
+        return raw::err(raw::errno::EFAULT);
+    }
+    0
+}
+
+/// Copies `value` to the program's memory at `to`, by Linux, so that a bad address is an answer and not a fault.
+pub fn put<T: Copy>(to: usize, value: &T) -> bool {
+    #[repr(C)]
+    struct Iovec(usize, usize);
+    let local = Iovec(core::ptr::from_ref(value) as usize, size_of::<T>());
+    let remote = Iovec(to, size_of::<T>());
+    // SAFETY: the calling thread's own block.
+    let pid = unsafe { (*block::current()).pid } as usize;
+    // process_vm_writev(2) to ourselves.
+    // SAFETY: writes where the program asked for it, or fails.
+    let n = unsafe {
+        raw::syscall6(
+            311,
+            [
+                pid,
+                (&raw const local) as usize,
+                1,
+                (&raw const remote) as usize,
+                1,
+                0,
+            ],
+        )
+    };
+    if n == size_of::<T>() as isize {
+        return true;
+    }
+    if n == raw::err(raw::errno::EFAULT) || n >= 0 || !raw::can_read(to, size_of::<T>()) {
+        return false;
+    }
+    // The call is not permitted here (a seccomp jail): write directly; a read-only page faults as it would for libc.
+    // SAFETY: readable, and the program asked for it to be written.
+    unsafe { (to as *mut T).write_unaligned(*value) };
+    true
+}
+
+/// rt_sigprocmask(2) for the program: SIGSYS is never really blocked, but the program sees it as it wants.
+pub fn sigprocmask(how: usize, set: usize, old: usize, size: usize) -> isize {
+    let b = block::current();
+    // The set is read first only where the answer could overwrite it.
+    let overlaps = set != 0 && old != 0 && set.abs_diff(old) < 8;
+    let mut mask = 0u64;
+    if overlaps {
+        if size != 8 || !raw::can_read8(set) {
+            // SAFETY: Linux answers with the error.
+            return unsafe { raw::syscall4(nr::RT_SIGPROCMASK, how, set, old, size) };
+        }
+        // SAFETY: just seen to be readable.
+        mask = unsafe { (set as *const u64).read_unaligned() };
+    }
+    // SAFETY: a signal mask is the thread's own affair.
+    let r = unsafe { raw::syscall4(nr::RT_SIGPROCMASK, how, set, old, size) };
+    if r != 0 {
+        return r;
+    }
+    if set != 0 && !overlaps {
+        // SAFETY: Linux has just read it.
+        mask = unsafe { (set as *const u64).read_unaligned() };
+    }
+    // SAFETY: the calling thread's own block.
+    let was = unsafe { (*b).sigsys_blocked };
+    if set != 0 {
+        let named = mask & SIGSYS_BIT != 0;
+        let now = match how {
+            0 if named => 1,          // SIG_BLOCK
+            1 if named => 0,          // SIG_UNBLOCK
+            2 => u32::from(named),    // SIG_SETMASK
+            _ => was,
+        };
+        // SAFETY: the calling thread's own block.
+        unsafe { (*b).sigsys_blocked = now };
+        if named && how != 1 {
+            let bit = SIGSYS_BIT;
+            // SAFETY: a local set of eight bytes.
+            unsafe { raw::syscall4(nr::RT_SIGPROCMASK, 1, (&raw const bit) as usize, 0, 8) };
+        }
+    }
+    if old != 0 && was != 0 {
+        // SAFETY: Linux has just written it.
+        unsafe {
+            let p = old as *mut u64;
+            p.write_unaligned(p.read_unaligned() | SIGSYS_BIT);
+        }
+    }
+    0
+}
+
+/// Before an exec: makes the program's view of SIGSYS the real one. Returns false if there is nothing to do.
+pub fn before_exec() -> bool {
+    let b = block::current();
+    let lock = slots::lock();
+    // SAFETY: the lock is held.
+    let ignored = unsafe { (*SIGSYS_ACTION.0.get()).handler } == SIG_IGN;
+    drop(lock);
+    // SAFETY: the calling thread's own block.
+    let blocked = unsafe { (*b).sigsys_blocked } != 0;
+    if !ignored && !blocked {
+        return false;
+    }
+    if blocked {
+        let bit = SIGSYS_BIT;
+        // SAFETY: a local set of eight bytes; the kernel makes no dispatched call until `after_failed_exec`.
+        unsafe { raw::syscall4(nr::RT_SIGPROCMASK, 0, (&raw const bit) as usize, 0, 8) };
+    }
+    if ignored {
+        let ign = Action {
+            handler: SIG_IGN,
+            ..NO_ACTION
+        };
+        raw_sigaction(SIGSYS, &raw const ign, core::ptr::null_mut());
+    }
+    true
+}
+
+/// After an exec that failed: SIGSYS is the kernel's again.
+pub fn after_failed_exec() {
+    install();
+    let bit = SIGSYS_BIT;
+    // SAFETY: a local set of eight bytes.
+    unsafe { raw::syscall4(nr::RT_SIGPROCMASK, 1, (&raw const bit) as usize, 0, 8) };
+}
+
+fn install() -> isize {
+    let action = Action {
+        handler: frame::hrt_sigsys as *const () as usize,
+        flags: SA_SIGINFO | SA_ONSTACK | SA_RESTORER | SA_NODEFER | SA_RESTART,
+        restorer: frame::hrt_restorer as *const () as usize,
+        mask: raw::ALL_SIGNALS,
+    };
+    raw_sigaction(SIGSYS, &raw const action, core::ptr::null_mut())
+}
+
+/// Takes SIGSYS, keeping its disposition and mask as the program inherited them.
+pub fn init(b: *mut Block) -> isize {
+    let mut inherited = NO_ACTION;
+    let r = raw_sigaction(SIGSYS, core::ptr::null(), &raw mut inherited);
+    if r != 0 {
+        return r;
+    }
+    // SAFETY: one thread, at start.
+    unsafe { *SIGSYS_ACTION.0.get() = inherited };
+    // Handlers that constructors of libraries have installed are entered through the kernel from now on, too.
+    for sig in 1..=64 {
+        let mut held = NO_ACTION;
+        if sig != SIGSYS
+            && raw_sigaction(sig, core::ptr::null(), &raw mut held) == 0
+            && held.handler > SIG_IGN
+        {
+            let told = wrap(&held);
+            raw_sigaction(sig, &raw const told, core::ptr::null_mut());
+        }
+    }
+    let r = install();
+    if r != 0 {
+        return r;
+    }
+    let bit = SIGSYS_BIT;
+    let mut old = 0u64;
+    // SAFETY: local sets of eight bytes.
+    unsafe {
+        raw::syscall4(
+            nr::RT_SIGPROCMASK,
+            1,
+            (&raw const bit) as usize,
+            (&raw mut old) as usize,
+            8,
+        );
+        (*b).sigsys_blocked = u32::from(old & SIGSYS_BIT != 0);
+    }
+    0
+}
+
+/// Undoes [`init`] for a platform that cannot run after all.
+pub fn undo_init() {
+    // SAFETY: one thread, at start.
+    let inherited = unsafe { *SIGSYS_ACTION.0.get() };
+    raw_sigaction(SIGSYS, &raw const inherited, core::ptr::null_mut());
+}
+
+/// The part of a signal frame's context that the kernel reads and writes (`ucontext_t` of the kernel:
+/// `arch/x86/include/uapi/asm/ucontext.h`, `sigcontext.h`).
+pub struct Context(*mut u64);
+
+#[allow(missing_docs)]
+pub mod reg {
+    pub const R8: usize = 0;
+    pub const R9: usize = 1;
+    pub const R10: usize = 2;
+    pub const R12: usize = 4;
+    pub const R13: usize = 5;
+    pub const R14: usize = 6;
+    pub const R15: usize = 7;
+    pub const RDI: usize = 8;
+    pub const RSI: usize = 9;
+    pub const RBP: usize = 10;
+    pub const RBX: usize = 11;
+    pub const RDX: usize = 12;
+    pub const RAX: usize = 13;
+    pub const RCX: usize = 14;
+    pub const RSP: usize = 15;
+    pub const RIP: usize = 16;
+    pub const EFLAGS: usize = 17;
+}
+
+impl Context {
+    /// Register `r`.
+    #[must_use]
+    pub fn get(&self, r: usize) -> u64 {
+        // SAFETY: the registers start five words into the ucontext of a live signal frame.
+        unsafe { self.0.add(5 + r).read() }
+    }
+
+    /// Sets register `r`.
+    pub fn set(&self, r: usize, value: u64) {
+        // SAFETY: as for `get`.
+        unsafe { self.0.add(5 + r).write(value) }
+    }
+
+    /// The mask that the return from the signal restores.
+    #[must_use]
+    pub fn mask(&self) -> u64 {
+        // SAFETY: `uc_sigmask` follows five words and `mcontext_t`'s 32.
+        unsafe { self.0.add(37).read() }
+    }
+
+    /// Sets that mask.
+    pub fn set_mask(&self, mask: u64) {
+        // SAFETY: as for `mask`.
+        unsafe { self.0.add(37).write(mask) }
+    }
+}
+
+/// Moves a context that was interrupted in a call slot, or in the kernel's first or last instructions, to where the
+/// program is. Does nothing to other contexts.
+fn program_context(b: *mut Block, c: &Context) {
+    let at = |f: unsafe extern "C" fn()| f as *const () as usize;
+    // Each step leads nearer to the program: exit window, replaced arguments, slot, program.
+    for _ in 0..4 {
+        let rip = c.get(reg::RIP) as usize;
+        if let Some(slot) = Slot::containing(rip) {
+            c.set(reg::RIP, slot.program_counter(rip, c.get(reg::RAX)) as u64);
+            return;
+        }
+        let entry = at(frame::hrt_kernel_entry);
+        if rip == entry || rip == entry + ENTRY_PREFIX {
+            // Nothing has been done; the slot is in rcx.
+            c.set(reg::RIP, c.get(reg::RCX));
+            continue;
+        }
+        if rip >= at(frame::hrt_window_start) && rip < at(frame::hrt_window_end) {
+            // SAFETY: the calling thread's own block.
+            unsafe {
+                let flushed = at(frame::hrt_window_flushed)..at(frame::hrt_window_flushed_end);
+                if flushed.contains(&rip) {
+                    let save = (*b).save;
+                    c.set(reg::RAX, save[0]);
+                    c.set(reg::RDI, save[1]);
+                    c.set(reg::RSI, save[2]);
+                    c.set(reg::RDX, save[3]);
+                    c.set(reg::R10, save[4]);
+                }
+                c.set(reg::RIP, (*b).target as u64);
+            }
+            continue;
+        }
+        let done = at(frame::hrt_spilled_return);
+        let before = rip == at(frame::hrt_spilled_syscall);
+        if before || rip == done || rip == done + SPILLED_PREFIX || rip == done + SPILLED_PREFIX + ENTRY_PREFIX {
+            let rsp = c.get(reg::RSP) as usize;
+            // SAFETY: at these instructions the stack pointer is at the spill that the kernel wrote there.
+            let spill = unsafe { &*(rsp as *const Spill) };
+            for (r, v) in [
+                (reg::RDI, spill.args[0]),
+                (reg::RSI, spill.args[1]),
+                (reg::RDX, spill.args[2]),
+                (reg::R10, spill.args[3]),
+                (reg::R8, spill.args[4]),
+                (reg::R9, spill.args[5]),
+            ] {
+                c.set(r, v);
+            }
+            let Some(slot) = Slot::containing(spill.slot as usize) else {
+                return;
+            };
+            if !before {
+                dispatch::trace_interrupted(spill, c.get(reg::RAX));
+            }
+            c.set(reg::RSP, (rsp + frame::SPILL_BELOW) as u64);
+            let site = slot.site();
+            // SAFETY: data of a slot in use is complete.
+            let rip = unsafe {
+                if !before {
+                    (*site).ret
+                } else if c.get(reg::RAX) == u64::from((*site).nr) {
+                    (*site).resume
+                } else {
+                    (*site).site
+                }
+            };
+            c.set(reg::RIP, rip as u64);
+            return;
+        }
+        return;
+    }
+}
+
+/// Bytes of the instruction with which the kernel's entry starts (`movq %rsp, %gs:disp32`).
+const ENTRY_PREFIX: usize = 9;
+/// Bytes of the instruction before that at `hrt_spilled_return` (`movq (%rsp), %rcx`).
+const SPILLED_PREFIX: usize = 4;
+
+fn on_kernel_stack(b: *mut Block, rsp: u64) -> bool {
+    let low = b as u64;
+    (low..=low + block::BLOCK_SIZE as u64).contains(&rsp)
+}
+
+/// Called by `hrt_signal_common` for a signal that interrupted the payload; 1: go on to the handler.
+///
+/// # Safety
+/// The arguments must be those of a signal frame of the calling thread, `number` one of our handlers'.
+pub unsafe extern "C" fn hrt_signal_in_kernel(
+    sig: i32,
+    info: *const i32,
+    uc: *mut u64,
+    number: usize,
+) -> usize {
+    let b = block::current();
+    let c = Context(uc);
+    if !on_kernel_stack(b, c.get(reg::RSP)) {
+        program_context(b, &c);
+        return 1;
+    }
+    // SAFETY: siginfo starts with si_signo, si_errno, si_code.
+    let code = unsafe { *info.add(2) };
+    if matches!(sig, 4 | 5 | 7 | 8 | 11) && code > 0 {
+        kernel_fault(sig, &c);
+    }
+    // SAFETY: our own frame and block.
+    unsafe { defer(b, sig, info, &c) };
+    let action = entry_at(entry(number)).unwrap_or(NO_ACTION);
+    if action.flags & SA_RESETHAND != 0 {
+        // Linux has reset the disposition for a delivery that is yet to come.
+        let again = wrap(&action);
+        raw_sigaction(sig as usize, &raw const again, core::ptr::null_mut());
+    }
+    0
+}
+
+/// Sends the signal again, to be delivered when the kernel is left.
+///
+/// # Safety
+/// `info` must be the siginfo of a signal that the calling thread is handling.
+unsafe fn defer(b: *mut Block, sig: i32, info: *const i32, c: &Context) {
+    // SAFETY: the calling thread's own block.
+    unsafe {
+        let mask = c.mask();
+        // A second signal before the first was noticed has the first one's mask added: the intersection is what the
+        // program had.
+        (*b).deferred_mask = if (*b).deferred != 0 {
+            (*b).deferred_mask & mask
+        } else {
+            mask
+        };
+        (*b).deferred = 1;
+        c.set_mask(raw::ALL_SIGNALS);
+        let (pid, tid) = ((*b).pid as usize, (*b).tid as usize);
+        let r = raw::syscall4(nr::RT_TGSIGQUEUEINFO, pid, tid, sig as usize, info as usize);
+        if r != 0 {
+            // The queue is full, or a jail forbids it: without the details rather than not at all.
+            raw::syscall4(nr::TGKILL, pid, tid, sig as usize, 0);
+        }
+    }
+}
+
+fn kernel_fault(sig: i32, c: &Context) -> ! {
+    let mut line: report::Line = report::Line::new();
+    let base = IMAGE.load(Ordering::Relaxed);
+    let _ = writeln!(
+        line,
+        "multiverse: HRT kernel panic: signal {sig} at payload offset {:#x}, call {}, stack {:#x}",
+        (c.get(reg::RIP) as usize).wrapping_sub(base),
+        c.get(reg::RAX),
+        c.get(reg::RSP),
+    );
+    raw::write_all(2, line.bytes());
+    die_by(sig as usize)
+}
+
+/// Ends the process by signal `sig`, as its default action does.
+fn die_by(sig: usize) -> ! {
+    let b = block::current();
+    raw_sigaction(sig, &raw const NO_ACTION, core::ptr::null_mut());
+    // SAFETY: the calling thread's own block.
+    let (pid, tid) = unsafe { ((*b).pid as usize, (*b).tid as usize) };
+    // SAFETY: a signal to ourselves.
+    unsafe { raw::syscall4(nr::TGKILL, pid, tid, sig, 0) };
+    raw::set_sigmask(0);
+    // The default action of `sig` was not to end the process.
+    raw::exit_group(128 + sig as i32)
+}
+
+/// Called by `hrt_sigsys`; returns a handler of the program to go on to, or 0.
+///
+/// # Safety
+/// The arguments must be those of a signal frame of the calling thread.
+pub unsafe extern "C" fn hrt_sigsys_rust(sig: i32, info: *const i32, uc: *mut u64) -> usize {
+    let b = block::current();
+    let c = Context(uc);
+    // SAFETY: siginfo starts with si_signo, si_errno, si_code.
+    let code = unsafe { *info.add(2) };
+    if code == SYS_USER_DISPATCH {
+        // SAFETY: `_sigsys` follows the head at 16 bytes: call address, then number, then architecture.
+        let arch = unsafe { *info.add(7) } as u32;
+        dispatch::trapped(b, &c, arch);
+        return 0;
+    }
+    // The program's own SIGSYS: sent by somebody, or from a seccomp filter.
+    if on_kernel_stack(b, c.get(reg::RSP)) {
+        // SAFETY: our own frame and block.
+        unsafe { defer(b, sig, info, &c) };
+        return 0;
+    }
+    program_context(b, &c);
+    let lock = slots::lock();
+    // SAFETY: the lock is held.
+    let held = unsafe { &mut *SIGSYS_ACTION.0.get() };
+    let action = *held;
+    if action.flags & SA_RESETHAND != 0 && action.handler > SIG_IGN {
+        held.handler = SIG_DFL;
+    }
+    drop(lock);
+    match action.handler {
+        SIG_IGN if code <= 0 => 0,
+        SIG_DFL | SIG_IGN => die_by(SIGSYS),
+        handler => {
+            let own = if action.flags & SA_NODEFER == 0 {
+                0 // SIGSYS itself cannot be blocked; a second one nests
+            } else {
+                0
+            };
+            raw::set_sigmask((c.mask() | action.mask | own) & !SIGSYS_BIT);
+            // SAFETY: the calling thread's own block.
+            unsafe { (*b).signals.fetch_add(1, Ordering::Relaxed) };
+            handler
+        }
+    }
+}
+
+/// True if `rip` is in the payload.
+#[must_use]
+pub fn in_payload(rip: usize) -> bool {
+    rip.wrapping_sub(IMAGE.load(Ordering::Relaxed)) < IMAGE_SIZE.load(Ordering::Relaxed)
+}
+
+/// Applies to a frame that is about to become a context of the program again.
+#[must_use]
+pub fn frame_of(b: *mut Block) -> *mut Frame {
+    // SAFETY: the calling thread's own block.
+    unsafe { ((*b).stack_top - frame::FRAME_SIZE) as *mut Frame }
+}

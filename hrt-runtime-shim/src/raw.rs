@@ -1,0 +1,165 @@
+//! Raw system calls made by the payload itself. They execute inside the payload's text, which the system-call dispatch
+//! of the `hosted` platform leaves alone.
+
+use core::arch::asm;
+
+/// x86-64 system call numbers that the payload makes or mediates (Linux, `arch/x86/entry/syscalls/syscall_64.tbl`).
+#[allow(missing_docs)]
+pub mod nr {
+    pub const WRITE: usize = 1;
+    pub const OPEN: usize = 2;
+    pub const CLOSE: usize = 3;
+    pub const STAT: usize = 4;
+    pub const MMAP: usize = 9;
+    pub const MPROTECT: usize = 10;
+    pub const MUNMAP: usize = 11;
+    pub const RT_SIGACTION: usize = 13;
+    pub const RT_SIGPROCMASK: usize = 14;
+    pub const RT_SIGRETURN: usize = 15;
+    pub const MREMAP: usize = 25;
+    pub const GETPID: usize = 39;
+    pub const CLONE: usize = 56;
+    pub const FORK: usize = 57;
+    pub const VFORK: usize = 58;
+    pub const EXECVE: usize = 59;
+    pub const EXIT: usize = 60;
+    pub const RT_SIGPENDING: usize = 127;
+    pub const RT_SIGTIMEDWAIT: usize = 128;
+    pub const RT_SIGSUSPEND: usize = 130;
+    pub const PRCTL: usize = 157;
+    pub const ARCH_PRCTL: usize = 158;
+    pub const GETTID: usize = 186;
+    pub const EXIT_GROUP: usize = 231;
+    pub const TGKILL: usize = 234;
+    pub const PSELECT6: usize = 270;
+    pub const PPOLL: usize = 271;
+    pub const EPOLL_PWAIT: usize = 281;
+    pub const RT_TGSIGQUEUEINFO: usize = 297;
+    pub const SECCOMP: usize = 317;
+    pub const EXECVEAT: usize = 322;
+    pub const PKEY_MPROTECT: usize = 329;
+    pub const CLONE3: usize = 435;
+    pub const EPOLL_PWAIT2: usize = 441;
+}
+
+/// Linux error numbers that the payload looks at or gives back (`errno(3)`).
+#[allow(missing_docs)]
+pub mod errno {
+    pub const EPERM: i32 = 1;
+    pub const EAGAIN: i32 = 11;
+    pub const ENOMEM: i32 = 12;
+    pub const EFAULT: i32 = 14;
+    pub const EINVAL: i32 = 22;
+    pub const ENOSYS: i32 = 38;
+}
+
+/// The value a system call returns for error `e`.
+#[must_use]
+pub const fn err(e: i32) -> isize {
+    -(e as isize)
+}
+
+/// True if a system call's result is an error (−4095..=−1).
+#[must_use]
+pub const fn is_err(r: isize) -> bool {
+    r < 0 && r >= -4095
+}
+
+/// Makes system call `n` with six arguments.
+///
+/// # Safety
+/// The call must be sound for this process at this moment: no memory that Rust code relies on may be unmapped or
+/// written by it.
+#[inline(always)]
+pub unsafe fn syscall6(n: usize, a: [usize; 6]) -> isize {
+    let r: isize;
+    // SAFETY: the register convention of `syscall` on x86-64 (syscall(2), "Architecture calling conventions").
+    unsafe {
+        asm!(
+            "syscall",
+            inlateout("rax") n as isize => r,
+            in("rdi") a[0], in("rsi") a[1], in("rdx") a[2],
+            in("r10") a[3], in("r8") a[4], in("r9") a[5],
+            lateout("rcx") _, lateout("r11") _,
+            options(nostack)
+        );
+    }
+    r
+}
+
+/// Makes system call `n` with up to four arguments; see [`syscall6`].
+///
+/// # Safety
+/// As [`syscall6`].
+#[inline(always)]
+pub unsafe fn syscall4(n: usize, a: usize, b: usize, c: usize, d: usize) -> isize {
+    // SAFETY: the caller's promise.
+    unsafe { syscall6(n, [a, b, c, d, 0, 0]) }
+}
+
+/// Writes all of `bytes` to `fd` as far as it takes them; errors are dropped, since there is nobody to tell.
+pub fn write_all(fd: i32, mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        // SAFETY: write(2) only reads the slice.
+        let n = unsafe {
+            syscall4(
+                nr::WRITE,
+                fd as usize,
+                bytes.as_ptr() as usize,
+                bytes.len(),
+                0,
+            )
+        };
+        if n <= 0 {
+            if n == -4 {
+                continue; // EINTR
+            }
+            return;
+        }
+        bytes = bytes.get(n as usize..).unwrap_or(&[]);
+    }
+}
+
+/// Ends the whole process with `status`.
+pub fn exit_group(status: i32) -> ! {
+    loop {
+        // SAFETY: exit_group(2) does not return.
+        unsafe { syscall4(nr::EXIT_GROUP, status as usize, 0, 0, 0) };
+    }
+}
+
+/// All signals, as a kernel signal set.
+pub const ALL_SIGNALS: u64 = !0;
+
+/// Sets the calling thread's signal mask and returns the old one.
+pub fn set_sigmask(mask: u64) -> u64 {
+    let mut old = 0u64;
+    // SAFETY: both pointers are to locals of eight bytes, the size given.
+    unsafe {
+        syscall4(
+            nr::RT_SIGPROCMASK,
+            2, // SIG_SETMASK
+            (&raw const mask) as usize,
+            (&raw mut old) as usize,
+            8,
+        )
+    };
+    old
+}
+
+/// True if the eight bytes at `addr` can be read by this process; asked of Linux, so nothing here can fault.
+///
+/// `rt_sigprocmask(2)` copies the set in before it looks at `how`: an impossible `how` answers EINVAL for a readable
+/// set and EFAULT for any other.
+#[must_use]
+pub fn can_read8(addr: usize) -> bool {
+    // SAFETY: changes nothing, since `how` is invalid.
+    let r = unsafe { syscall4(nr::RT_SIGPROCMASK, 99, addr, 0, 8) };
+    addr != 0 && r == err(errno::EINVAL)
+}
+
+/// True if `len` bytes (at most a page) at `addr` can be read.
+#[must_use]
+pub fn can_read(addr: usize, len: usize) -> bool {
+    len >= 8 && can_read8(addr) && can_read8(addr.wrapping_add(len - 8))
+}

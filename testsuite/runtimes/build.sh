@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# build.sh NAME plain|hybrid: builds a runtime with cc or with mv-cc, once for each source and toolchain, and prints where.
+. "$(dirname "$0")/lib.sh"
+. "$ROOT/testsuite/scripts/deps.sh"
+
+[ $# -eq 2 ] || die "usage: build.sh NAME plain|hybrid"
+case $2 in
+plain | hybrid) ;;
+*) die "usage: build.sh NAME plain|hybrid" ;;
+esac
+load_runtime "$1"
+need_packages "${RT_PACKAGES[@]}"
+build "$2" || exit 1
+printf '%s (%s): %s\n' "$1" "$2" "$BUILT"
