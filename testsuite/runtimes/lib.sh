@@ -72,6 +72,8 @@ load_runtime() {
     esac
     RT_HOME=$RT_DIR/${RT_NAME%%-*}
     export RT_HOME
+    # What a runtime may replace.
+    rt_unpack() { tar -xf "$RT_ORIG" -C "$1" --strip-components=1; }
     # shellcheck source=/dev/null
     . "$RT_HOME/runtime.sh"
 }
@@ -182,7 +184,7 @@ build() {
             rm -rf "$old"
         done
         mkdir -p "$dir/src"
-        tar -xf "$RT_ORIG" -C "$dir/src" --strip-components=1
+        rt_unpack "$dir/src"
         (
             unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES
             if [ "$kind" = hybrid ]; then
