@@ -1,0 +1,432 @@
+//! The kernel's dispatch of a system call that a slot handed over: served here, mediated, or sent on to Linux.
+//!
+//! A call is sent on by the slot's own `syscall`, on the program's stack, after the kernel has been left: so nothing of
+//! the kernel's is in use while a call blocks, and a signal finds the program where it would without us.
+
+use super::block::{self, Block};
+use super::frame::{self, Frame, SPILL_BELOW, SPILL_SIZE, Spill};
+use super::signals::{self, Context, SIGSYS_BIT, reg};
+use super::slots::{self, Slot};
+use super::{CONFINED, modules, observe, patch, threads};
+use crate::raw::{self, errno, nr};
+use crate::report;
+use core::sync::atomic::{AtomicU64, Ordering};
+use hrt_kernel::classes::{self, Class};
+
+/// Calls that Syscall User Dispatch trapped.
+pub static TRAPS: AtomicU64 = AtomicU64::new(0);
+
+const PROT_WRITE: usize = 2;
+const PROT_EXEC: usize = 4;
+const MAP_PRIVATE: usize = 2;
+const MAP_FIXED: usize = 0x10;
+const MAP_ANONYMOUS: usize = 0x20;
+
+/// Where a call goes after the kernel is left.
+enum Next {
+    /// Back to the program, with this result.
+    Done(isize),
+    /// To Linux, as it is.
+    Forward,
+}
+
+/// Serves the call whose registers are in `frame`; `frame.target` and the registers then say how the program goes on.
+///
+/// # Safety
+/// Only `hrt_kernel_entry` may call this, with the frame it has just saved.
+pub unsafe extern "C" fn hrt_dispatch(frame: *mut Frame) {
+    // SAFETY: the entry's promise: a complete frame, used by nobody else.
+    let f = unsafe { &mut *frame };
+    let b = block::current();
+    let Some(slot) = Slot::containing(f.slot as usize) else {
+        report::fatal("the kernel was entered from nowhere");
+    };
+    // Linux looks at the lower half alone (`do_syscall_64` takes an int).
+    let number = f.nr as u32 as usize;
+    if observe::counting() {
+        observe::count(b, number);
+    }
+    let next = match classes::class(number) {
+        Class::Local => local(b, number),
+        Class::Forward => Next::Forward,
+        // SAFETY: the entry's promise.
+        Class::Mediated => match unsafe { mediate(b, f, slot, number) } {
+            Some(next) => next,
+            None => return,
+        },
+    };
+    // SAFETY: the data of a slot in use is complete.
+    let ret = unsafe { (*slot.site()).ret } as u64;
+    match next {
+        Next::Done(r) => {
+            f.rax = r as u64;
+            f.target = ret;
+            if observe::tracing() {
+                observe::trace(b, number, &f.args(), Some(r));
+            }
+        }
+        Next::Forward => forward(b, f, slot, number),
+    }
+}
+
+/// Sends the call on to Linux.
+fn forward(b: *mut Block, f: &mut Frame, slot: Slot, number: usize) {
+    f.rax = f.nr;
+    f.target = slot.syscall() as u64;
+    if observe::tracing() {
+        let args = f.args();
+        let returns = !matches!(
+            number,
+            nr::RT_SIGRETURN | nr::EXIT | nr::EXIT_GROUP | nr::EXECVE | nr::EXECVEAT
+        );
+        // The result is seen only by a call that comes back here, which needs room on the program's stack.
+        if !(returns && spill(f, slot, |_, _| {})) {
+            observe::trace(b, number, &args, None);
+        }
+    }
+}
+
+/// Sends the call on to Linux by way of a [`Spill`], with the arguments that `change` makes; `change` gets the spill's
+/// address, too. False if there is no room on the program's stack.
+fn spill(f: &mut Frame, slot: Slot, change: impl FnOnce(&mut Spill, usize)) -> bool {
+    let at = (f.rsp as usize).wrapping_sub(SPILL_BELOW);
+    let mut s = Spill {
+        slot: f.slot,
+        nr: f.nr,
+        args: f.args().map(|a| a as u64),
+        mask: 0,
+        pair: [0; 2],
+        reserved: [0; 5],
+    };
+    let own = s.args;
+    change(&mut s, at);
+    let new = core::mem::replace(&mut s.args, own);
+    if !signals::put(at, &s) {
+        return false;
+    }
+    let _ = slot;
+    f.rsp = at as u64;
+    f.target = frame::hrt_spilled_syscall as *const () as usize as u64;
+    f.rax = f.nr;
+    [f.rdi, f.rsi, f.rdx, f.r10, f.r8, f.r9] = new;
+    true
+}
+
+/// Takes the program back over a call that [`spill`] sent on.
+///
+/// # Safety
+/// Only the code at `hrt_spilled_return` may call this, with the frame it has just saved.
+pub unsafe extern "C" fn hrt_after(frame: *mut Frame) {
+    // SAFETY: the caller's promise.
+    let f = unsafe { &mut *frame };
+    let at = f.rsp as usize;
+    // SAFETY: the stack pointer is at the spill, which has just been read by the caller.
+    let s = unsafe { &*(at as *const Spill) };
+    let Some(slot) = Slot::containing(s.slot as usize) else {
+        report::fatal("the program's stack was overwritten during a system call");
+    };
+    [f.rdi, f.rsi, f.rdx, f.r10, f.r8, f.r9] = s.args;
+    f.rsp = (at + SPILL_BELOW) as u64;
+    // SAFETY: the data of a slot in use is complete.
+    f.target = unsafe { (*slot.site()).ret } as u64;
+    trace_interrupted(s, f.rax);
+}
+
+/// The trace's part of the end of a call that [`spill`] sent on.
+pub fn trace_interrupted(s: &Spill, result: u64) {
+    if observe::tracing() {
+        observe::trace(
+            block::current(),
+            s.nr as u32 as usize,
+            &s.args.map(|a| a as usize),
+            Some(result as isize),
+        );
+    }
+}
+
+fn local(b: *mut Block, number: usize) -> Next {
+    if CONFINED.load(Ordering::Relaxed) {
+        // The jail may have something to say about it.
+        return Next::Forward;
+    }
+    // SAFETY: the calling thread's own block.
+    unsafe {
+        match number {
+            nr::GETPID => Next::Done((*b).pid as isize),
+            nr::GETTID => Next::Done((*b).tid as isize),
+            _ => Next::Forward,
+        }
+    }
+}
+
+/// Serves a mediated call; `None` if the frame already says how the program goes on.
+///
+/// # Safety
+/// `f` must be the calling thread's frame at the top of its kernel stack.
+unsafe fn mediate(b: *mut Block, f: &mut Frame, slot: Slot, number: usize) -> Option<Next> {
+    let args = f.args();
+    let [a0, a1, a2, a3, a4, a5] = args;
+    Some(match number {
+        nr::MMAP => mmap(&args),
+        nr::MPROTECT | nr::PKEY_MPROTECT => {
+            if a2 & PROT_WRITE != 0 || a2 & PROT_EXEC == 0 {
+                forget(a0, a1);
+            }
+            Next::Forward
+        }
+        nr::MUNMAP => {
+            forget(a0, a1);
+            Next::Forward
+        }
+        nr::MREMAP => {
+            forget(a0, a1);
+            if a3 & 2 != 0 {
+                forget(a4, a2); // MREMAP_FIXED
+            }
+            Next::Forward
+        }
+        nr::RT_SIGACTION => Next::Done(signals::sigaction(a0, a1, a2, a3)),
+        nr::RT_SIGPROCMASK => Next::Done(signals::sigprocmask(a0, a1, a2, a3)),
+        nr::RT_SIGSUSPEND => return masked(f, slot, a0, a1, |s, mask, _| s.args[0] = mask),
+        nr::PPOLL => return masked(f, slot, a3, a4, |s, mask, _| s.args[3] = mask),
+        nr::EPOLL_PWAIT | nr::EPOLL_PWAIT2 => {
+            return masked(f, slot, a4, a5, |s, mask, _| s.args[4] = mask);
+        }
+        nr::PSELECT6 => {
+            let (mut mask, mut size) = (0, 0);
+            if a5 != 0 && raw::can_read(a5, 16) {
+                // SAFETY: just seen to be readable.
+                [mask, size] = unsafe { (a5 as *const [usize; 2]).read_unaligned() };
+            }
+            return masked(f, slot, mask, size, |s, mask, at| {
+                s.pair = [mask, 8];
+                s.args[5] = (at + core::mem::offset_of!(Spill, pair)) as u64;
+            });
+        }
+        nr::CLONE | nr::FORK | nr::VFORK => {
+            // SAFETY: the caller's promise.
+            Next::Done(unsafe { threads::clone(b, f) })
+        }
+        // SAFETY: the caller's promise.
+        nr::CLONE3 => unsafe { threads::clone3(b, f) }.map_or(Next::Forward, Next::Done),
+        nr::EXECVE | nr::EXECVEAT => {
+            if signals::before_exec() {
+                if observe::tracing() {
+                    observe::trace(b, number, &args, None);
+                }
+                // SAFETY: the program asked for it; what it returns is a failure.
+                let r = unsafe { raw::syscall6(number, args) };
+                signals::after_failed_exec();
+                Next::Done(r)
+            } else {
+                Next::Forward
+            }
+        }
+        nr::EXIT => return end(b, f, slot, number),
+        nr::EXIT_GROUP => {
+            if threads::shares(b) {
+                return end(b, f, slot, number);
+            }
+            if !threads::borrows(b) {
+                observe::report(b);
+            }
+            Next::Forward
+        }
+        nr::PRCTL => match a0 {
+            // The program gets to know Linux as one built without the dispatch, which is the kernel's.
+            59 => Next::Done(raw::err(errno::EINVAL)),
+            // PR_SET_SECCOMP
+            22 => {
+                confine();
+                Next::Forward
+            }
+            _ => Next::Forward,
+        },
+        nr::SECCOMP => {
+            // SECCOMP_SET_MODE_STRICT and SECCOMP_SET_MODE_FILTER; others only ask
+            if a0 < 2 {
+                confine();
+            }
+            Next::Forward
+        }
+        nr::ARCH_PRCTL => match a0 as u32 {
+            // The GS base is the kernel's; to the program it is 0, and stays so.
+            0x1001 if a1 == 0 => Next::Done(0),
+            0x1001 => Next::Done(raw::err(errno::EPERM)),
+            0x1004 => Next::Done(if signals::put(a1, &0u64) {
+                0
+            } else {
+                raw::err(errno::EFAULT)
+            }),
+            _ => Next::Forward,
+        },
+        _ => Next::Forward,
+    })
+}
+
+fn mmap(args: &[usize; 6]) -> Next {
+    let [addr, len, prot, flags, ..] = *args;
+    let code = prot & (PROT_EXEC | PROT_WRITE) == PROT_EXEC
+        && flags & (MAP_PRIVATE | MAP_ANONYMOUS) == MAP_PRIVATE;
+    if flags & MAP_FIXED != 0 {
+        forget(addr, len);
+    }
+    if !code {
+        return Next::Forward;
+    }
+    // SAFETY: the program asked for it.
+    let r = unsafe { raw::syscall6(nr::MMAP, *args) };
+    if !raw::is_err(r) {
+        let lock = slots::lock();
+        let start = r as usize;
+        modules::add(start, start.saturating_add(len).next_multiple_of(4096), &lock);
+    }
+    Next::Done(r)
+}
+
+/// Code in this range is about to go or to become writable.
+fn forget(start: usize, len: usize) {
+    let lock = slots::lock();
+    let end = start.saturating_add(len);
+    if modules::any(start, end, &lock) {
+        modules::remove(start, end, &lock);
+        slots::forget(start, end, &lock);
+    }
+}
+
+/// A call that puts the signal mask at `mask` in place while it waits: SIGSYS is taken out, for the dispatch.
+fn masked(
+    f: &mut Frame,
+    slot: Slot,
+    mask: usize,
+    size: usize,
+    set: impl FnOnce(&mut Spill, u64, usize),
+) -> Option<Next> {
+    if mask == 0 || size != 8 || !raw::can_read8(mask) {
+        return Some(Next::Forward);
+    }
+    // SAFETY: just seen to be readable.
+    let value = unsafe { (mask as *const u64).read_unaligned() };
+    if value & SIGSYS_BIT == 0 {
+        return Some(Next::Forward);
+    }
+    let done = spill(f, slot, |s, at| {
+        s.mask = value & !SIGSYS_BIT;
+        set(s, (at + core::mem::offset_of!(Spill, mask)) as u64, at);
+    });
+    if done { None } else { Some(Next::Forward) }
+}
+
+fn end(b: *mut Block, f: &mut Frame, slot: Slot, number: usize) -> Option<Next> {
+    match threads::end(b, || observe::report(b)) {
+        threads::End::Forward => Some(Next::Forward),
+        threads::End::Signals => {
+            f.rax = f.nr;
+            f.target = slot.any_entry() as u64;
+            None
+        }
+        threads::End::Free => {
+            if observe::tracing() {
+                observe::trace(b, number, &f.args(), None);
+            }
+            f.rax = f.nr;
+            f.target = frame::hrt_exit_thread as *const () as usize as u64;
+            None
+        }
+    }
+}
+
+/// The program goes into a jail: from now on the kernel makes no call of its own accord.
+fn confine() {
+    if !CONFINED.swap(true, Ordering::AcqRel) {
+        let lock = slots::lock();
+        patch::ENABLED.store(false, Ordering::Relaxed);
+        slots::forward_local(&lock);
+    }
+}
+
+/// A call that Syscall User Dispatch trapped: the context goes on in the site's slot.
+pub fn trapped(b: *mut Block, c: &Context, arch: u32) {
+    const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
+    TRAPS.fetch_add(1, Ordering::Relaxed);
+    let rax = c.get(reg::RAX);
+    if arch != AUDIT_ARCH_X86_64 {
+        legacy(c);
+        return;
+    }
+    let site = c.get(reg::RIP) as usize - 2;
+    let lock = slots::lock();
+    if let Some(slot) = slots::find_or_make(site, &lock) {
+        patch::try_patch(slot, rax, &lock);
+        c.set(reg::RIP, slot.any_entry() as u64);
+        return;
+    }
+    drop(lock);
+    // No slot is left. What is sent on as it is can be made from here.
+    let number = rax as u32 as usize;
+    match classes::class(number) {
+        Class::Mediated => report::fatal("too many system-call sites (the program makes new ones all the time)"),
+        Class::Local => {
+            if let Next::Done(r) = local(b, number) {
+                c.set(reg::RAX, r as u64);
+            }
+        }
+        Class::Forward => {
+            let mask = raw::set_sigmask(c.mask());
+            let args = [reg::RDI, reg::RSI, reg::RDX, reg::R10, reg::R8, reg::R9];
+            // SAFETY: the program asked for it.
+            let r = unsafe { raw::syscall6(number, args.map(|a| c.get(a) as usize)) };
+            raw::set_sigmask(mask);
+            c.set(reg::RAX, r as u64);
+        }
+    }
+}
+
+core::arch::global_asm!(
+    r#"
+    .section .text.hrt_asm, "ax", @progbits
+    .globl  hrt_int80
+hrt_int80:
+    pushq   %rbx
+    pushq   %rbp
+    pushq   %rdi
+    movl    (%rdi), %eax
+    movl    8(%rdi), %ebx
+    movl    16(%rdi), %ecx
+    movl    24(%rdi), %edx
+    movl    32(%rdi), %esi
+    movl    48(%rdi), %ebp
+    movl    40(%rdi), %edi
+    int     $0x80
+    popq    %rdi
+    movq    %rax, (%rdi)
+    popq    %rbp
+    popq    %rbx
+    ret
+    "#,
+    options(att_syntax)
+);
+
+unsafe extern "C" {
+    /// `int $0x80` with eax, ebx, ecx, edx, esi, edi, ebp from `regs`; eax is written back.
+    fn hrt_int80(regs: *mut u64);
+}
+
+/// A call by `int $0x80`, with the numbers and the pointers of i386: always Linux's.
+fn legacy(c: &Context) {
+    let mut regs = [
+        reg::RAX,
+        reg::RBX,
+        reg::RCX,
+        reg::RDX,
+        reg::RSI,
+        reg::RDI,
+        reg::RBP,
+    ]
+    .map(|r| c.get(r));
+    // SAFETY: the program asked for it.
+    unsafe { hrt_int80(regs.as_mut_ptr()) };
+    c.set(reg::RAX, regs[0]);
+}
+
+const _: () = assert!(SPILL_SIZE == size_of::<Spill>());
