@@ -1,0 +1,23 @@
+//! A drop-in `ld` that makes hybrid executables, and tools for them.
+//!
+//! * [`ld`]: runs the real linker with one more object and finishes what it made.
+//! * [`rewrite`]: hybridizes an executable that exists; [`restore`] undoes it.
+//! * [`inspect`] and [`doctor`]: say what a file has and what this machine can do.
+//!
+//! Names and layouts that the payload shares are in `hrt-abi`. ELF words are those of the System V gABI.
+#![forbid(clippy::unwrap_used)]
+
+pub mod args;
+pub mod blobs;
+pub mod elf;
+pub mod error;
+pub mod finish;
+pub mod ld;
+pub mod note;
+pub mod object_file;
+pub mod options;
+pub mod real;
+pub mod wire;
+
+pub use blobs::Blobs;
+pub use error::{Error, Result};
