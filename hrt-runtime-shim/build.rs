@@ -5,6 +5,8 @@ fn main() {
     println!("cargo:rerun-if-changed=src/stub.S");
     let dir = std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
     for arg in [
+        // The linker script is written for GNU ld; rustc may bring another one.
+        "-fuse-ld=bfd",
         "-nostartfiles",
         "-nostdlib",
         "-static-pie",

@@ -12,7 +12,6 @@ use std::{env, fs};
 /// The largest payload that is accepted, in bytes of the file.
 const MAX_PAYLOAD: usize = 256 * 1024;
 const PAGE: u64 = 4096;
-const R_X86_64_RELATIVE: u32 = 8;
 
 fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
@@ -150,10 +149,10 @@ fn flatten(elf: &[u8]) -> Vec<u8> {
     let mut image = vec![0u8; usize::try_from(image_end).expect("small")];
     for s in file.sections() {
         let (start, data) = (s.address(), s.data().expect("readable"));
-        let object::SectionFlags::Elf { sh_flags } = s.flags() else {
+        let object::SectionFlags::Elf { sh_flags, .. } = s.flags() else {
             panic!("not ELF")
         };
-        if sh_flags & u64::from(object::elf::SHF_ALLOC) == 0
+        if sh_flags.0 & object::elf::SHF_ALLOC.0 == 0
             || start >= image_end
             || data.is_empty()
         {
@@ -168,7 +167,7 @@ fn flatten(elf: &[u8]) -> Vec<u8> {
         let RelocationFlags::Elf { r_type } = r.flags() else {
             panic!("not ELF")
         };
-        assert_eq!(r_type, R_X86_64_RELATIVE, "relocation at {at:#x}");
+        assert_eq!(r_type, object::elf::R_X86_64_RELATIVE, "relocation at {at:#x}");
         let place = usize::try_from(at).expect("small");
         // Only what is not executable is written after the copy.
         assert!(

@@ -1,5 +1,6 @@
 //! Names and argument kinds of system calls, for traces and reports.
 
+use syscalls::Errno;
 use syscalls::x86_64::Sysno;
 
 /// How to show an argument.
@@ -23,6 +24,24 @@ pub enum Arg {
 #[must_use]
 pub fn name(nr: usize) -> Option<&'static str> {
     Sysno::new(nr).map(|s| s.name())
+}
+
+/// The name of error number `e`, if Linux has one.
+#[must_use]
+pub fn error(e: i32) -> Option<&'static str> {
+    Errno::new(e).name()
+}
+
+/// The name of signal `n` on x86-64 (signal(7)).
+#[must_use]
+pub fn signal(n: i32) -> Option<&'static str> {
+    const NAMES: [&str; 32] = [
+        "0", "SIGHUP", "SIGINT", "SIGQUIT", "SIGILL", "SIGTRAP", "SIGABRT", "SIGBUS", "SIGFPE",
+        "SIGKILL", "SIGUSR1", "SIGSEGV", "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGTERM", "SIGSTKFLT",
+        "SIGCHLD", "SIGCONT", "SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGURG", "SIGXCPU",
+        "SIGXFSZ", "SIGVTALRM", "SIGPROF", "SIGWINCH", "SIGIO", "SIGPWR", "SIGSYS",
+    ];
+    NAMES.get(usize::try_from(n).ok()?).copied()
 }
 
 /// The arguments of system call `nr`; six hexadecimal ones where they are not described here.

@@ -26,6 +26,7 @@ pub struct Context {
 ///
 /// # Safety
 /// Only the stub may call this: `sp` is the initial stack pointer, `header` the blob that was loaded at `base`.
+#[cfg_attr(feature = "payload", unsafe(no_mangle))]
 pub unsafe extern "C" fn hrt_payload_entry(
     sp: *mut usize,
     _info: *const InfoBlock,

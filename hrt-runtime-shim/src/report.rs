@@ -28,6 +28,11 @@ impl<const N: usize> Line<N> {
         self.buf.get(..self.len).unwrap_or(&[])
     }
 
+    /// Empties it.
+    pub fn clear(&mut self) {
+        self.len = 0;
+    }
+
     /// Adds raw bytes.
     pub fn push(&mut self, bytes: &[u8]) {
         for b in bytes {

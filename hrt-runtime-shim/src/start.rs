@@ -13,6 +13,7 @@ pub mod at {
     pub const BASE: usize = 7;
     pub const ENTRY: usize = 9;
     pub const SECURE: usize = 23;
+    pub const HWCAP2: usize = 26;
     pub const SYSINFO_EHDR: usize = 33;
 }
 

@@ -173,6 +173,7 @@ pub unsafe fn give_back(b: *mut Block) {
 
 /// In the child of a fork: no other thread exists, and nothing has been counted yet.
 pub fn after_fork(mine: *mut Block) {
+    super::observe::after_fork();
     for b in all() {
         // SAFETY: blocks in the list are mapped for ever, and this is the only thread.
         unsafe {

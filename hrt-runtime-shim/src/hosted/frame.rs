@@ -64,6 +64,7 @@ const _: () = assert!(size_of::<Frame>() == FRAME_SIZE && FRAME_SIZE % 16 == 0);
 
 /// What a call whose arguments were replaced leaves on the program's stack, below the red zone, until it is back.
 #[repr(C)]
+#[derive(Clone, Copy)]
 pub struct Spill {
     /// Code address of the call slot.
     pub slot: u64,

@@ -6,9 +6,9 @@
 //! without shared handlers need no care.
 
 use super::block::{self, Block};
-use super::frame::{self, Frame, Spill};
+use super::frame::{self, Spill};
 use super::slots::{self, Slot};
-use super::{IMAGE, IMAGE_SIZE, dispatch};
+use super::{IMAGE, dispatch};
 use crate::raw::{self, nr};
 use crate::report;
 use core::cell::UnsafeCell;
@@ -48,7 +48,7 @@ pub struct Action {
 }
 const _: () = assert!(size_of::<Action>() == 32);
 
-const NO_ACTION: Action = Action {
+static NO_ACTION: Action = Action {
     handler: SIG_DFL,
     flags: 0,
     restorer: 0,
@@ -58,13 +58,25 @@ const NO_ACTION: Action = Action {
 struct Table(UnsafeCell<[Action; HANDLERS]>);
 // SAFETY: entries are written under the slots' lock, below USED never again, and read only below USED.
 unsafe impl Sync for Table {}
-static TABLE: Table = Table(UnsafeCell::new([NO_ACTION; HANDLERS]));
+static TABLE: Table = Table(UnsafeCell::new([const {
+    Action {
+        handler: SIG_DFL,
+        flags: 0,
+        restorer: 0,
+        mask: 0,
+    }
+}; HANDLERS]));
 static USED: AtomicUsize = AtomicUsize::new(0);
 /// The handlers alone, for `hrt_signal_common`.
 pub static HANDLER_ADDRESSES: [AtomicUsize; HANDLERS] = [const { AtomicUsize::new(0) }; HANDLERS];
 
 /// The program's disposition of SIGSYS.
-static SIGSYS_ACTION: SharedAction = SharedAction(UnsafeCell::new(NO_ACTION));
+static SIGSYS_ACTION: SharedAction = SharedAction(UnsafeCell::new(Action {
+    handler: SIG_DFL,
+    flags: 0,
+    restorer: 0,
+    mask: 0,
+}));
 struct SharedAction(UnsafeCell<Action>);
 // SAFETY: read and written under the slots' lock.
 unsafe impl Sync for SharedAction {}
@@ -86,15 +98,9 @@ fn entry_at(handler: usize) -> Option<Action> {
     Some(unsafe { (*TABLE.0.get())[i] })
 }
 
-/// What Linux is told for the program's `action`.
-fn wrap(action: &Action) -> Action {
-    if action.handler == SIG_DFL || action.handler == SIG_IGN {
-        return Action {
-            mask: action.mask & !SIGSYS_BIT,
-            ..*action
-        };
-    }
-    let wrapped = |i: usize| Action {
+/// What Linux is told for `action`, tuple number `i`.
+fn wrapped(action: &Action, i: usize) -> Action {
+    Action {
         handler: entry(i),
         flags: action.flags,
         restorer: if action.flags & SA_RESTORER != 0 {
@@ -103,7 +109,18 @@ fn wrap(action: &Action) -> Action {
             action.restorer
         },
         mask: action.mask & !SIGSYS_BIT,
-    };
+    }
+}
+
+/// What Linux is told for the program's `action`.
+fn wrap(action: &Action) -> Action {
+    if action.handler == SIG_DFL || action.handler == SIG_IGN {
+        return Action {
+            mask: action.mask & !SIGSYS_BIT,
+            ..*action
+        };
+    }
+    let wrapped = |i: usize| wrapped(action, i);
     let _lock = slots::lock();
     let n = USED.load(Ordering::Relaxed);
     // SAFETY: the lock is held.
@@ -184,6 +201,11 @@ pub fn sigaction(sig: usize, new: usize, old: usize, size: usize) -> isize {
 pub fn put<T: Copy>(to: usize, value: &T) -> bool {
     #[repr(C)]
     struct Iovec(usize, usize);
+    if super::CONFINED.load(Ordering::Relaxed) {
+        // SAFETY: the program asked for it to be written; a bad address faults in the kernel.
+        unsafe { (to as *mut T).write_unaligned(*value) };
+        return true;
+    }
     let local = Iovec(core::ptr::from_ref(value) as usize, size_of::<T>());
     let remote = Iovec(to, size_of::<T>());
     // SAFETY: the calling thread's own block.
@@ -192,7 +214,7 @@ pub fn put<T: Copy>(to: usize, value: &T) -> bool {
     // SAFETY: writes where the program asked for it, or fails.
     let n = unsafe {
         raw::syscall6(
-            311,
+            nr::PROCESS_VM_WRITEV,
             [
                 pid,
                 (&raw const local) as usize,
@@ -301,7 +323,7 @@ pub fn after_failed_exec() {
     unsafe { raw::syscall4(nr::RT_SIGPROCMASK, 1, (&raw const bit) as usize, 0, 8) };
 }
 
-fn install() -> isize {
+pub(super) fn install() -> isize {
     let action = Action {
         handler: frame::hrt_sigsys as *const () as usize,
         flags: SA_SIGINFO | SA_ONSTACK | SA_RESTORER | SA_NODEFER | SA_RESTART,
@@ -309,6 +331,18 @@ fn install() -> isize {
         mask: raw::ALL_SIGNALS,
     };
     raw_sigaction(SIGSYS, &raw const action, core::ptr::null_mut())
+}
+
+/// In a new process without handlers (CLONE_CLEAR_SIGHAND): SIGSYS is the kernel's all the same.
+pub(super) fn reset() {
+    let lock = slots::lock();
+    // SAFETY: the lock is held.
+    let held = unsafe { &mut *SIGSYS_ACTION.0.get() };
+    if held.handler != SIG_IGN {
+        *held = NO_ACTION;
+    }
+    drop(lock);
+    install();
 }
 
 /// Takes SIGSYS, keeping its disposition and mask as the program inherited them.
@@ -521,7 +555,8 @@ pub unsafe extern "C" fn hrt_signal_in_kernel(
     let action = entry_at(entry(number)).unwrap_or(NO_ACTION);
     if action.flags & SA_RESETHAND != 0 {
         // Linux has reset the disposition for a delivery that is yet to come.
-        let again = wrap(&action);
+        // Not by `wrap`: the interrupted code may hold the lock.
+        let again = wrapped(&action, number);
         raw_sigaction(sig as usize, &raw const again, core::ptr::null_mut());
     }
     0
@@ -534,6 +569,8 @@ pub unsafe extern "C" fn hrt_signal_in_kernel(
 unsafe fn defer(b: *mut Block, sig: i32, info: *const i32, c: &Context) {
     // SAFETY: the calling thread's own block.
     unsafe {
+        // No signal may come in between, not even `sig` again, which SA_NODEFER would let through at once.
+        raw::set_sigmask(raw::ALL_SIGNALS);
         let mask = c.mask();
         // A second signal before the first was noticed has the first one's mask added: the intersection is what the
         // program had.
@@ -614,28 +651,11 @@ pub unsafe extern "C" fn hrt_sigsys_rust(sig: i32, info: *const i32, uc: *mut u6
         SIG_IGN if code <= 0 => 0,
         SIG_DFL | SIG_IGN => die_by(SIGSYS),
         handler => {
-            let own = if action.flags & SA_NODEFER == 0 {
-                0 // SIGSYS itself cannot be blocked; a second one nests
-            } else {
-                0
-            };
-            raw::set_sigmask((c.mask() | action.mask | own) & !SIGSYS_BIT);
+            // SIGSYS itself cannot be blocked; a second one nests.
+            raw::set_sigmask((c.mask() | action.mask) & !SIGSYS_BIT);
             // SAFETY: the calling thread's own block.
             unsafe { (*b).signals.fetch_add(1, Ordering::Relaxed) };
             handler
         }
     }
-}
-
-/// True if `rip` is in the payload.
-#[must_use]
-pub fn in_payload(rip: usize) -> bool {
-    rip.wrapping_sub(IMAGE.load(Ordering::Relaxed)) < IMAGE_SIZE.load(Ordering::Relaxed)
-}
-
-/// Applies to a frame that is about to become a context of the program again.
-#[must_use]
-pub fn frame_of(b: *mut Block) -> *mut Frame {
-    // SAFETY: the calling thread's own block.
-    unsafe { ((*b).stack_top - frame::FRAME_SIZE) as *mut Frame }
 }

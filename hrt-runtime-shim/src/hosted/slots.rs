@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 use hrt_kernel::classes::{self, Class, TABLE_SIZE};
 
 /// Slots there can be; sites beyond it are served in the signal handler.
-pub const SLOTS: usize = 8192;
+pub const SLOTS: usize = 32768;
 /// Bytes of a slot's code.
 pub const CODE_SIZE: usize = 128;
 const PER_PAGE: usize = 4096 / CODE_SIZE;
@@ -103,11 +103,18 @@ pub struct Guard(());
 /// Takes the lock.
 #[must_use]
 pub fn lock() -> Guard {
+    let mut turns = 0u32;
     while LOCK
         .compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed)
         .is_err()
     {
         core::hint::spin_loop();
+        turns += 1;
+        // The holder may wait for this very processor.
+        if turns % 1024 == 0 && !super::CONFINED.load(Ordering::Relaxed) {
+            // SAFETY: sched_yield(2) changes nothing.
+            unsafe { raw::syscall4(nr::SCHED_YIELD, 0, 0, 0, 0) };
+        }
     }
     Guard(())
 }
@@ -277,6 +284,35 @@ pub fn find_or_make(site: usize, _lock: &Guard) -> Option<Slot> {
     }
     INDEX[h].store(n as u16 + 1, Ordering::Release);
     Some(slot)
+}
+
+/// The code in `start..end` is about to go: what was learned of its sites holds no more.
+pub fn forget(start: usize, end: usize, _lock: &Guard) {
+    for n in 0..USED.load(Ordering::Relaxed) {
+        let s = Slot(n).site();
+        // SAFETY: the lock is held.
+        unsafe {
+            if (start..end).contains(&(*s).site) {
+                (*s).nr = u32::MAX;
+                (*s).resume = (*s).site;
+                (*s).patched = 0;
+            }
+        }
+    }
+}
+
+/// From now on Linux serves the calls that the kernel served alone.
+pub fn forward_local(_lock: &Guard) {
+    for n in 0..USED.load(Ordering::Relaxed) {
+        let slot = Slot(n);
+        // SAFETY: the lock is held; one aligned word, read by slots at any time.
+        unsafe {
+            let known = &raw mut (*slot.site()).known;
+            if [off::GETPID, off::GETTID].contains(&(*known - slot.code())) {
+                known.write_volatile(slot.code() + off::SYSCALL);
+            }
+        }
+    }
 }
 
 /// Fills the code page of slots from `first` on and makes it executable.
