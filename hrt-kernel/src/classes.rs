@@ -72,6 +72,11 @@ mod tests {
 
     #[test]
     fn the_table_has_room() {
-        assert!(MEDIATED.iter().chain(LOCAL).all(|n| usize::from(*n) < TABLE_SIZE));
+        assert!(
+            MEDIATED
+                .iter()
+                .chain(LOCAL)
+                .all(|n| usize::from(*n) < TABLE_SIZE)
+        );
     }
 }

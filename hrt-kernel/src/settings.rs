@@ -106,7 +106,9 @@ impl<'a> Settings<'a> {
 mod tests {
     use super::*;
 
-    fn read(vars: &'static [(&'static str, &'static str)]) -> Result<Settings<'static>, BadSetting> {
+    fn read(
+        vars: &'static [(&'static str, &'static str)],
+    ) -> Result<Settings<'static>, BadSetting> {
         Settings::read(|n| {
             vars.iter()
                 .find(|(k, _)| k.as_bytes() == n)
@@ -117,7 +119,10 @@ mod tests {
     #[test]
     fn defaults() {
         assert_eq!(read(&[]), Ok(Settings::default()));
-        assert_eq!(read(&[("HRT_PLATFORM", ""), ("HRT_STATS", "0")]), Ok(Settings::default()));
+        assert_eq!(
+            read(&[("HRT_PLATFORM", ""), ("HRT_STATS", "0")]),
+            Ok(Settings::default())
+        );
     }
 
     #[test]
@@ -134,13 +139,22 @@ mod tests {
         assert_eq!(s.trace, Output::File(b"t"));
         assert!(!s.patch);
         assert_eq!(read(&[("HRT_STATS", "1")]).unwrap().stats, Output::Stderr);
-        assert_eq!(read(&[("HRT_TRACE", "syscalls")]).unwrap().trace, Output::Stderr);
+        assert_eq!(
+            read(&[("HRT_TRACE", "syscalls")]).unwrap().trace,
+            Output::Stderr
+        );
     }
 
     #[test]
     fn nonsense_is_named() {
-        assert_eq!(read(&[("HRT_PLATFORM", "xen")]).unwrap_err().variable, "HRT_PLATFORM");
-        assert_eq!(read(&[("HRT_TRACE", "all")]).unwrap_err().variable, "HRT_TRACE");
+        assert_eq!(
+            read(&[("HRT_PLATFORM", "xen")]).unwrap_err().variable,
+            "HRT_PLATFORM"
+        );
+        assert_eq!(
+            read(&[("HRT_TRACE", "all")]).unwrap_err().variable,
+            "HRT_TRACE"
+        );
         assert_eq!(read(&[("HRT_RING", "1")]).unwrap_err().variable, "HRT_RING");
     }
 }

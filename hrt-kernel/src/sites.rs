@@ -160,7 +160,11 @@ mod tests {
                 let mut code = vec![0xccu8; 700];
                 let site = 350;
                 code[site..site + 2].copy_from_slice(&SYSCALL);
-                let at = if before { site - 8 - distance } else { site + 2 + distance };
+                let at = if before {
+                    site - 8 - distance
+                } else {
+                    site + 2 + distance
+                };
                 code[at..at + 8].copy_from_slice(&[0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0]);
                 let pad = at + 3;
                 match plan(&code, site, 0) {

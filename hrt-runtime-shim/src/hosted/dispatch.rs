@@ -43,6 +43,9 @@ pub unsafe extern "C" fn hrt_dispatch(frame: *mut Frame) {
     };
     // Linux looks at the lower half alone (`do_syscall_64` takes an int).
     let number = f.nr as u32 as usize;
+    // Where a child of clone goes on, too, which starts with a copy of this frame.
+    // SAFETY: the data of a slot in use is complete.
+    f.target = unsafe { (*slot.site()).ret } as u64;
     if observe::counting() {
         observe::count(b, number);
     }
@@ -55,12 +58,9 @@ pub unsafe extern "C" fn hrt_dispatch(frame: *mut Frame) {
             None => return,
         },
     };
-    // SAFETY: the data of a slot in use is complete.
-    let ret = unsafe { (*slot.site()).ret } as u64;
     match next {
         Next::Done(r) => {
             f.rax = r as u64;
-            f.target = ret;
             if observe::tracing() {
                 observe::trace(b, number, &f.args(), Some(r));
             }
@@ -279,7 +279,11 @@ fn mmap(args: &[usize; 6]) -> Next {
     if !raw::is_err(r) {
         let lock = slots::lock();
         let start = r as usize;
-        modules::add(start, start.saturating_add(len).next_multiple_of(4096), &lock);
+        modules::add(
+            start,
+            start.saturating_add(len).next_multiple_of(4096),
+            &lock,
+        );
     }
     Next::Done(r)
 }
@@ -365,7 +369,9 @@ pub fn trapped(b: *mut Block, c: &Context, arch: u32) {
     // No slot is left. What is sent on as it is can be made from here.
     let number = rax as u32 as usize;
     match classes::class(number) {
-        Class::Mediated => report::fatal("too many system-call sites (the program makes new ones all the time)"),
+        Class::Mediated => {
+            report::fatal("too many system-call sites (the program makes new ones all the time)")
+        }
         Class::Local => {
             if let Next::Done(r) = local(b, number) {
                 c.set(reg::RAX, r as u64);

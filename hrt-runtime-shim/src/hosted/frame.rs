@@ -89,8 +89,6 @@ const _: () = assert!(size_of::<Spill>() == SPILL_SIZE);
 unsafe extern "C" {
     /// Entry from a slot: `rcx` is the slot.
     pub fn hrt_kernel_entry();
-    /// Exit to `frame.target` with the frame at the stack pointer.
-    pub fn hrt_kernel_exit();
     /// First instruction of the exit's window, with all registers but `rcx` and `r11` as the program will see them.
     pub fn hrt_window_start();
     /// Where `rax`, `rdi`, `rsi`, `rdx` and `r10` are in `block.save` instead.
@@ -105,8 +103,6 @@ unsafe extern "C" {
     pub fn hrt_spilled_return();
     /// Marks the block free and ends the thread.
     pub fn hrt_exit_thread();
-    /// Entry of all signals but the dispatch signal; `eax` is the handler's number.
-    pub fn hrt_signal_common();
     /// Entry of the first registered handler; others follow each 16 bytes.
     pub fn hrt_signal_entries();
     /// Entry of SIGSYS.

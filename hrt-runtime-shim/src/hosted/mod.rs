@@ -5,15 +5,15 @@
 //! call site a *slot* ([`slots`]) and patches the site to jump there ([`patch`]). Calls that are just forwarded never
 //! leave the slot; others enter the kernel ([`frame`], [`dispatch`]) on the thread's kernel stack ([`block`]).
 
-pub mod block;
-pub mod dispatch;
-pub mod frame;
-pub mod modules;
-pub mod patch;
-pub mod observe;
-pub mod signals;
-pub mod slots;
-pub mod threads;
+mod block;
+mod dispatch;
+mod frame;
+mod modules;
+mod observe;
+mod patch;
+mod signals;
+mod slots;
+mod threads;
 
 use crate::entry::Context;
 use crate::raw::{self, errno, nr};
@@ -46,7 +46,12 @@ fn dispatch_on() -> isize {
         IMAGE_SIZE.load(Ordering::Relaxed),
     );
     // SAFETY: no selector byte is given; calls from the payload's text go on as before.
-    unsafe { raw::syscall6(nr::PRCTL, [PR_SET_SYSCALL_USER_DISPATCH, 1, image, size, 0, 0]) }
+    unsafe {
+        raw::syscall6(
+            nr::PRCTL,
+            [PR_SET_SYSCALL_USER_DISPATCH, 1, image, size, 0, 0],
+        )
+    }
 }
 
 /// Points the calling thread's GS base at its block.

@@ -64,7 +64,12 @@ fn map_island(lowest: usize) -> Option<usize> {
     let mut at = (lowest & !0xfff).checked_sub(0x1_0000)?;
     for _ in 0..1024 {
         // SAFETY: a new mapping that replaces nothing.
-        let r = unsafe { raw::syscall6(nr::MMAP, [at, 8192, 3, 0x22 | FIXED_NOREPLACE, usize::MAX, 0]) };
+        let r = unsafe {
+            raw::syscall6(
+                nr::MMAP,
+                [at, 8192, 3, 0x22 | FIXED_NOREPLACE, usize::MAX, 0],
+            )
+        };
         if r == at as isize {
             for i in 0..ISLAND {
                 // jmp *4090(%rip), two bytes of padding: the word a page further on
@@ -140,8 +145,8 @@ pub fn try_patch(slot: Slot, rax: u64, lock: &Guard) {
             if !alone && !sites::one_store(at, 2) {
                 return false;
             }
-            let jump = near(pad, slot.any_entry(), range.start, lock)
-                .and_then(|to| sites::jmp32(pad, to));
+            let jump =
+                near(pad, slot.any_entry(), range.start, lock).and_then(|to| sites::jmp32(pad, to));
             match (jump, sites::jmp8(at, pad)) {
                 (Some(far), Some(short)) => write(pad, &far, Some((at, &short))),
                 _ => false,

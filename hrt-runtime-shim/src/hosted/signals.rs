@@ -58,14 +58,16 @@ static NO_ACTION: Action = Action {
 struct Table(UnsafeCell<[Action; HANDLERS]>);
 // SAFETY: entries are written under the slots' lock, below USED never again, and read only below USED.
 unsafe impl Sync for Table {}
-static TABLE: Table = Table(UnsafeCell::new([const {
-    Action {
-        handler: SIG_DFL,
-        flags: 0,
-        restorer: 0,
-        mask: 0,
-    }
-}; HANDLERS]));
+static TABLE: Table = Table(UnsafeCell::new(
+    [const {
+        Action {
+            handler: SIG_DFL,
+            flags: 0,
+            restorer: 0,
+            mask: 0,
+        }
+    }; HANDLERS],
+));
 static USED: AtomicUsize = AtomicUsize::new(0);
 /// The handlers alone, for `hrt_signal_common`.
 pub static HANDLER_ADDRESSES: [AtomicUsize; HANDLERS] = [const { AtomicUsize::new(0) }; HANDLERS];
@@ -265,9 +267,9 @@ pub fn sigprocmask(how: usize, set: usize, old: usize, size: usize) -> isize {
     if set != 0 {
         let named = mask & SIGSYS_BIT != 0;
         let now = match how {
-            0 if named => 1,          // SIG_BLOCK
-            1 if named => 0,          // SIG_UNBLOCK
-            2 => u32::from(named),    // SIG_SETMASK
+            0 if named => 1,       // SIG_BLOCK
+            1 if named => 0,       // SIG_UNBLOCK
+            2 => u32::from(named), // SIG_SETMASK
             _ => was,
         };
         // SAFETY: the calling thread's own block.
@@ -385,13 +387,6 @@ pub fn init(b: *mut Block) -> isize {
     0
 }
 
-/// Undoes [`init`] for a platform that cannot run after all.
-pub fn undo_init() {
-    // SAFETY: one thread, at start.
-    let inherited = unsafe { *SIGSYS_ACTION.0.get() };
-    raw_sigaction(SIGSYS, &raw const inherited, core::ptr::null_mut());
-}
-
 /// The part of a signal frame's context that the kernel reads and writes (`ucontext_t` of the kernel:
 /// `arch/x86/include/uapi/asm/ucontext.h`, `sigcontext.h`).
 pub struct Context(*mut u64);
@@ -401,10 +396,6 @@ pub mod reg {
     pub const R8: usize = 0;
     pub const R9: usize = 1;
     pub const R10: usize = 2;
-    pub const R12: usize = 4;
-    pub const R13: usize = 5;
-    pub const R14: usize = 6;
-    pub const R15: usize = 7;
     pub const RDI: usize = 8;
     pub const RSI: usize = 9;
     pub const RBP: usize = 10;
@@ -414,7 +405,6 @@ pub mod reg {
     pub const RCX: usize = 14;
     pub const RSP: usize = 15;
     pub const RIP: usize = 16;
-    pub const EFLAGS: usize = 17;
 }
 
 impl Context {
@@ -480,7 +470,11 @@ fn program_context(b: *mut Block, c: &Context) {
         }
         let done = at(frame::hrt_spilled_return);
         let before = rip == at(frame::hrt_spilled_syscall);
-        if before || rip == done || rip == done + SPILLED_PREFIX || rip == done + SPILLED_PREFIX + ENTRY_PREFIX {
+        if before
+            || rip == done
+            || rip == done + SPILLED_PREFIX
+            || rip == done + SPILLED_PREFIX + ENTRY_PREFIX
+        {
             let rsp = c.get(reg::RSP) as usize;
             // SAFETY: at these instructions the stack pointer is at the spill that the kernel wrote there.
             let spill = unsafe { &*(rsp as *const Spill) };

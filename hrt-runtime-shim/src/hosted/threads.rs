@@ -96,7 +96,10 @@ pub unsafe fn clone3(b: *mut Block, f: &mut Frame) -> Option<isize> {
     Some(unsafe {
         start(b, f, flags, stack, |child| {
             (own[arg::STACK], own[arg::STACK_SIZE]) = match child {
-                Some(sp) => ((sp & !(block::BLOCK_SIZE - 1)) as u64, (sp & (block::BLOCK_SIZE - 1)) as u64),
+                Some(sp) => (
+                    (sp & !(block::BLOCK_SIZE - 1)) as u64,
+                    (sp & (block::BLOCK_SIZE - 1)) as u64,
+                ),
                 None => (0, 0),
             };
             let at = own.as_ptr() as usize;
@@ -139,7 +142,11 @@ unsafe fn start(
                 copy.rsp = stack as u64;
             }
             (at as *mut Frame).write(copy);
-            (*child).pid = if flags & CLONE_THREAD != 0 { (*b).pid } else { 0 };
+            (*child).pid = if flags & CLONE_THREAD != 0 {
+                (*b).pid
+            } else {
+                0
+            };
             (*child).sigsys_blocked = (*b).sigsys_blocked;
             (*child).borrowed = match (flags & CLONE_THREAD, flags & CLONE_VFORK) {
                 (0, 0) => SHARING,
