@@ -59,8 +59,8 @@ pub fn springboard(code: &[u8], site: usize) -> Option<usize> {
     // nopw/nopl disp32(%rax,%rax,1): [66]* [2e] 0f 1f 84 00 00 00 00 00
     const NOP: [u8; 8] = [0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0];
     let from = (site + 2).saturating_sub(128 + 3);
-    let to = (site + 2 + 127).min(code.len());
-    let window = code.get(from..to.min(code.len()))?;
+    let to = (site + 2 + 127 + 5).min(code.len());
+    let window = code.get(from..to)?;
     let mut best: Option<usize> = None;
     for (i, w) in window.windows(8).enumerate() {
         if w != NOP {
