@@ -28,6 +28,7 @@ const MEDIATED: &[u16] = &[
     59,  // execve: the dispatch signal's disposition and mask, as the program sees them
     60,  // exit: the thread's kernel block is freed
     130, // rt_sigsuspend: mask as for rt_sigprocmask
+    131, // sigaltstack: the real one is the kernel's
     157, // prctl: dispatch itself, seccomp
     158, // arch_prctl: the GS base is the kernel's
     231, // exit_group: the report

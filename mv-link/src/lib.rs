@@ -9,14 +9,21 @@
 
 pub mod args;
 pub mod blobs;
+pub mod cli;
+pub mod doctor;
 pub mod elf;
 pub mod error;
 pub mod finish;
+pub mod inspect;
 pub mod ld;
 pub mod note;
 pub mod object_file;
 pub mod options;
+pub mod output;
+pub mod payload;
 pub mod real;
+pub mod restore;
+pub mod rewrite;
 pub mod wire;
 
 pub use blobs::Blobs;

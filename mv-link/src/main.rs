@@ -1,18 +1,28 @@
-//! `mv-link`: see the library.
+//! `mv-link`: a drop-in `ld`, and tools for hybrid executables. All of it is in the library.
 
-use mv_link::{Blobs, args, ld};
+use anyhow::Result;
+use clap::Parser;
+use mv_link::{Blobs, cli, ld, payload};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let argv: Vec<OsString> = std::env::args_os().collect();
-    let blobs: Blobs<'static> = mv_link::blobs::tiny::blobs();
-    let _ = args::is_linker_name;
-    match ld::run(&argv, &blobs) {
-        Ok(status) => ExitCode::from(ld::end_as(status) as u8),
-        Err(e) => {
-            eprintln!("mv-link: {e}");
-            ExitCode::FAILURE
-        }
+    run(&argv).unwrap_or_else(|e| {
+        eprintln!("mv-link: {e:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(argv: &[OsString]) -> Result<ExitCode> {
+    let blobs = Blobs {
+        payload: payload::PAYLOAD,
+        stub: payload::STUB,
+    };
+    if cli::is_own(argv) {
+        cli::run(&cli::Cli::parse_from(argv), &blobs)?;
+        return Ok(ExitCode::SUCCESS);
     }
+    let status = ld::run(argv, &blobs)?;
+    Ok(ExitCode::from(ld::end_as(status) as u8))
 }

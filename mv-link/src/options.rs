@@ -137,8 +137,8 @@ mod tests {
                 "[overrides]\nopen = { function = 'f', args = [0, { constant = 3 }] }",
                 "not supported",
             ),
-            ("[overrides]\nopen = { func = 'f' }", "overrides"),
-            ("[overrides]\nopen = 3", "overrides"),
+            ("[overrides]\nopen = { func = 'f' }", "line 2"),
+            ("[overrides]\nopen = 3", "line 2"),
             ("x", "TOML"),
         ] {
             let e = Config::parse(text).expect_err(text);

@@ -10,6 +10,11 @@ use hrt_kernel::classes::TABLE_SIZE;
 
 /// Bytes of a block, and its alignment: the block of a kernel stack is found by masking.
 pub const BLOCK_SIZE: usize = 64 * 1024;
+/// Where the signal stack starts in a block: SIGSYS, and handlers that ask for a signal stack, are entered there, so that
+/// the kernel needs nothing of the program's stack.
+pub const SIGNAL_STACK: usize = 8 * 1024;
+/// Where the kernel stack starts in a block; it reaches to the block's end.
+pub const KERNEL_STACK: usize = 28 * 1024;
 /// Blocks that are mapped at once.
 const CHUNK: usize = 4;
 
@@ -47,11 +52,52 @@ pub struct Block {
     pub borrowed: u32,
     /// Signals that reached a handler of the program.
     pub signals: AtomicU64,
+    /// The program's own alternate signal stack (sigaltstack(2)).
+    pub alt: AltStack,
+    /// 1 while a signal frame is moved to the program's stack.
+    pub moving: u32,
+    reserved: u32,
     /// Next block in the list of all.
     next: AtomicPtr<Block>,
     /// Calls served, by number (counted only if a report was asked for).
     pub counts: [AtomicU64; TABLE_SIZE],
 }
+
+/// `stack_t` (sigaltstack(2)).
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct AltStack {
+    /// Its lowest byte.
+    pub sp: usize,
+    /// `SS_*`.
+    pub flags: i32,
+    /// Zero.
+    pub reserved: u32,
+    /// Bytes.
+    pub size: usize,
+}
+
+/// `SS_DISABLE`: there is no alternate signal stack.
+pub const SS_DISABLE: i32 = 2;
+
+impl AltStack {
+    /// None.
+    pub const NONE: AltStack = AltStack {
+        sp: 0,
+        flags: SS_DISABLE,
+        reserved: 0,
+        size: 0,
+    };
+
+    /// True if `sp` is on this stack.
+    #[must_use]
+    pub fn holds(&self, sp: usize) -> bool {
+        // As Linux has it (`__on_sig_stack`): the lowest address is not on it, the one past the end is.
+        self.flags & SS_DISABLE == 0 && sp > self.sp && sp - self.sp <= self.size
+    }
+}
+
+const _: () = assert!(size_of::<AltStack>() == 24);
 
 /// Offsets for assembly.
 #[allow(missing_docs)]
@@ -81,7 +127,7 @@ const _: () = {
     assert!(offset_of!(Block, deferred_mask) == offset::DEFERRED_MASK);
     assert!(offset_of!(Block, save) == offset::SAVE);
     assert!(offset_of!(Block, signals) == offset::SIGNALS);
-    assert!(size_of::<Block>() <= 8192);
+    assert!(size_of::<Block>() <= SIGNAL_STACK);
 };
 
 static ALL: AtomicPtr<Block> = AtomicPtr::new(null_mut());
@@ -132,6 +178,7 @@ pub fn take() -> Result<*mut Block, isize> {
         unsafe {
             (*b).this = b as usize;
             (*b).stack_top = b as usize + BLOCK_SIZE;
+            (*b).alt = AltStack::NONE;
             if i == 0 {
                 (*b).state.store(USED, Ordering::Relaxed);
                 mine = b;
@@ -159,6 +206,8 @@ unsafe fn reset(b: *mut Block) {
         (*b).deferred = 0;
         (*b).sigsys_blocked = 0;
         (*b).borrowed = 0;
+        (*b).moving = 0;
+        (*b).alt = AltStack::NONE;
     }
 }
 

@@ -187,6 +187,7 @@ unsafe fn mediate(b: *mut Block, f: &mut Frame, slot: Slot, number: usize) -> Op
         }
         nr::RT_SIGACTION => Next::Done(signals::sigaction(a0, a1, a2, a3)),
         nr::RT_SIGPROCMASK => Next::Done(signals::sigprocmask(a0, a1, a2, a3)),
+        nr::SIGALTSTACK => Next::Done(signals::sigaltstack(b, a0, a1, f.rsp as usize)),
         nr::RT_SIGSUSPEND => return masked(f, slot, a0, a1, |s, mask, _| s.args[0] = mask),
         nr::PPOLL => return masked(f, slot, a3, a4, |s, mask, _| s.args[3] = mask),
         nr::EPOLL_PWAIT | nr::EPOLL_PWAIT2 => {

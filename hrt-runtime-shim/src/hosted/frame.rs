@@ -200,6 +200,7 @@ hrt_kernel_exit:
     popq    %rax
     leaq    8(%rsp), %rsp
     popq    %gs:{TARGET}
+    movq    (%rsp), %r11            /* as `syscall` leaves it */
     popfq
     popq    %rsp
     .globl  hrt_window_start
@@ -289,6 +290,10 @@ hrt_signal_entries:
     .balign 16
     .globl  hrt_signal_common
 hrt_signal_common:
+    movq    %rsp, %rcx
+    xorq    %gs:0, %rcx
+    shrq    $16, %rcx               /* the frame is in the thread's block: BLOCK_SIZE */
+    jz      5f
     movq    168(%rdx), %rcx
     subq    {image}(%rip), %rcx
     cmpq    {image_size}(%rip), %rcx
@@ -305,42 +310,67 @@ hrt_signal_common:
     pushq   %rax
     movl    %eax, %ecx
     call    {in_kernel}
-    movl    %eax, %ecx
+    movq    %rax, %rcx
     popq    %rax
     popq    %rax
     popq    %rdx
     popq    %rsi
     popq    %rdi
-    testl   %ecx, %ecx
-    jnz     4b
+    cmpq    $1, %rcx
+    je      4b
+    ja      6f
     ret
+    /* The frame was moved by rcx; go there, and only then let signals in again. */
+6:  addq    %rcx, %rsp
+    addq    %rcx, %rsi
+    addq    %rcx, %rdx
+    leaq    {handlers}(%rip), %r11
+    movq    (%r11,%rax,8), %r11
+7:  pushq   %r11
+    pushq   %rdi
+    pushq   %rsi
+    pushq   %rdx
+    movl    $14, %eax               /* rt_sigprocmask(SIG_SETMASK, &block.save[0], 0, 8) */
+    movl    $2, %edi
+    movq    %gs:0, %rsi
+    leaq    {SAVE}(%rsi), %rsi
+    xorl    %edx, %edx
+    movl    $8, %r10d
+    syscall
+    popq    %rdx
+    popq    %rsi
+    popq    %rdi
+    popq    %r11
+    incq    %gs:{SIGNALS}
+    xorl    %eax, %eax
+    jmpq    *%r11
 
     .balign 16
     .globl  hrt_sigsys
 hrt_sigsys:
-    movq    168(%rdx), %rcx
-    subq    {image}(%rip), %rcx
-    cmpq    {image_size}(%rip), %rcx
     pushq   %rbx
     pushq   %rdi
     pushq   %rsi
     pushq   %rdx
     movq    %rsp, %rbx
-    jb      6f
-    movq    %gs:{STACK_TOP}, %rsp
-6:  andq    $-16, %rsp
+    subq    $16, %rsp
+    andq    $-16, %rsp
+    movq    %rsp, %rcx              /* two words: how far the frame was moved, and the handler */
     call    {sigsys}
+    movq    (%rsp), %rcx
+    movq    8(%rsp), %r11
     movq    %rbx, %rsp
     popq    %rdx
     popq    %rsi
     popq    %rdi
     popq    %rbx
-    testq   %rax, %rax
-    jnz     7f
-    ret
-7:  movq    %rax, %r11
-    xorl    %eax, %eax
-    jmpq    *%r11
+    testq   %r11, %r11
+    jz      8f
+    addq    %rcx, %rsp
+    addq    %rcx, %rsi
+    addq    %rcx, %rdx
+    jmp     7b
+8:  ret
 
     .balign 16
     nop     /* unwinders look up the byte before a return address */

@@ -110,7 +110,12 @@ fn wrapped(action: &Action, i: usize) -> Action {
         } else {
             action.restorer
         },
-        mask: action.mask & !SIGSYS_BIT,
+        // A handler on a signal stack is entered with all signals blocked: its frame is moved first.
+        mask: if action.flags & SA_ONSTACK != 0 {
+            raw::ALL_SIGNALS & !SIGSYS_BIT
+        } else {
+            action.mask & !SIGSYS_BIT
+        },
     }
 }
 
@@ -367,6 +372,16 @@ pub fn init(b: *mut Block) -> isize {
             raw_sigaction(sig, &raw const told, core::ptr::null_mut());
         }
     }
+    let mut alt = block::AltStack::NONE;
+    // SAFETY: writes a local.
+    unsafe { raw::syscall4(nr::SIGALTSTACK, 0, (&raw mut alt) as usize, 0, 0) };
+    alt.reserved = 0;
+    // SAFETY: one thread, at start.
+    unsafe { (*b).alt = alt };
+    let r = set_signal_stack(b);
+    if r != 0 {
+        return r;
+    }
     let r = install();
     if r != 0 {
         return r;
@@ -519,11 +534,101 @@ const ENTRY_PREFIX: usize = 9;
 const SPILLED_PREFIX: usize = 4;
 
 fn on_kernel_stack(b: *mut Block, rsp: u64) -> bool {
-    let low = b as u64;
-    (low..=low + block::BLOCK_SIZE as u64).contains(&rsp)
+    let low = b as usize;
+    (low + block::KERNEL_STACK..=low + block::BLOCK_SIZE).contains(&(rsp as usize))
 }
 
-/// Called by `hrt_signal_common` for a signal that interrupted the payload; 1: go on to the handler.
+/// Moves a signal frame from the thread's block to where Linux would have put it for the program; returns the distance.
+///
+/// The frame (`struct rt_sigframe`: return address, ucontext, siginfo) and the floating-point state that follows it are
+/// one piece, which holds one pointer into itself, `uc_mcontext.fpstate`.
+///
+/// # Safety
+/// `uc` must be that of a signal frame of the calling thread at its block's signal stack.
+unsafe fn move_frame(b: *mut Block, uc: *mut u64, c: &Context, onstack: bool) -> usize {
+    const FPSTATE: usize = 28;
+    const FP_XSTATE_MAGIC1: u32 = 0x4650_5853;
+    let start = uc as usize - 8;
+    // SAFETY: the caller's promise; `struct _fpstate` has its size in `sw_reserved`, at byte 464.
+    unsafe {
+        let fpstate = *uc.add(FPSTATE) as usize;
+        let end = if fpstate == 0 {
+            start + 8 + 304 + 128
+        } else if *((fpstate + 464) as *const u32) == FP_XSTATE_MAGIC1 {
+            fpstate + *((fpstate + 468) as *const u32) as usize
+        } else {
+            fpstate + 512
+        };
+        let alt = (*b).alt;
+        let rsp = c.get(reg::RSP) as usize;
+        let top = if onstack && alt.flags & block::SS_DISABLE == 0 && !alt.holds(rsp) {
+            alt.sp + alt.size
+        } else {
+            rsp.wrapping_sub(128) // the red zone
+        };
+        // The same place within 64 bytes, which the floating-point state must be aligned to.
+        let to = (top.wrapping_sub(end - start) & !63).wrapping_sub(64) + start % 64;
+        (*b).moving = 1;
+        core::ptr::copy_nonoverlapping(start as *const u8, to as *mut u8, end - start);
+        let distance = to.wrapping_sub(start);
+        if fpstate != 0 {
+            *((uc as usize).wrapping_add(distance) as *mut u64).add(FPSTATE) =
+                fpstate.wrapping_add(distance) as u64;
+        }
+        (*b).moving = 0;
+        distance
+    }
+}
+
+/// Points Linux to the block's signal stack.
+pub fn set_signal_stack(b: *mut Block) -> isize {
+    let own = block::AltStack {
+        sp: b as usize + block::SIGNAL_STACK,
+        flags: 0,
+        reserved: 0,
+        size: block::KERNEL_STACK - block::SIGNAL_STACK,
+    };
+    // SAFETY: memory of the thread's own block, used by nothing else.
+    unsafe { raw::syscall4(nr::SIGALTSTACK, (&raw const own) as usize, 0, 0, 0) }
+}
+
+/// sigaltstack(2) for the program, whose stack pointer is `rsp`.
+pub fn sigaltstack(b: *mut Block, new: usize, old: usize, rsp: usize) -> isize {
+    // SAFETY: the calling thread's own block.
+    let mut shown = unsafe { (*b).alt };
+    let on = shown.holds(rsp);
+    if on {
+        shown.flags |= 1; // SS_ONSTACK
+    }
+    if new != 0 {
+        if !raw::can_read(new, size_of::<block::AltStack>()) {
+            return raw::err(raw::errno::EFAULT);
+        }
+        if on {
+            return raw::err(raw::errno::EPERM);
+        }
+        // Linux knows best what it accepts.
+        // SAFETY: the kernel's own stack is set again before a signal can come to it.
+        let r = unsafe { raw::syscall4(nr::SIGALTSTACK, new, 0, 0, 0) };
+        let mut taken = block::AltStack::NONE;
+        // SAFETY: writes a local.
+        unsafe { raw::syscall4(nr::SIGALTSTACK, 0, (&raw mut taken) as usize, 0, 0) };
+        set_signal_stack(b);
+        if r != 0 {
+            return r;
+        }
+        taken.reserved = 0;
+        // SAFETY: the calling thread's own block.
+        unsafe { (*b).alt = taken };
+    }
+    if old != 0 && !put(old, &shown) {
+        return raw::err(raw::errno::EFAULT);
+    }
+    0
+}
+
+/// Called by `hrt_signal_common` for a signal that interrupted the payload or is on the kernel's signal stack. 1: go on to
+/// the handler; 0: back to where the thread was; else the distance by which the frame was moved.
 ///
 /// # Safety
 /// The arguments must be those of a signal frame of the calling thread, `number` one of our handlers'.
@@ -535,9 +640,26 @@ pub unsafe extern "C" fn hrt_signal_in_kernel(
 ) -> usize {
     let b = block::current();
     let c = Context(uc);
+    let action = entry_at(entry(number)).unwrap_or(NO_ACTION);
+    // SAFETY: the calling thread's own block.
+    if unsafe { (*b).moving } != 0 {
+        kernel_fault(sig, &c);
+    }
     if !on_kernel_stack(b, c.get(reg::RSP)) {
         program_context(b, &c);
-        return 1;
+        if action.flags & SA_ONSTACK == 0 {
+            return 1;
+        }
+        let own = if action.flags & SA_NODEFER == 0 {
+            1 << (sig - 1)
+        } else {
+            0
+        };
+        // SAFETY: the frame is where the handler's flags say, on the block's signal stack; the block is our own.
+        return unsafe {
+            (*b).save[0] = (c.mask() | action.mask | own) & !SIGSYS_BIT;
+            move_frame(b, uc, &c, true)
+        };
     }
     // SAFETY: siginfo starts with si_signo, si_errno, si_code.
     let code = unsafe { *info.add(2) };
@@ -546,7 +668,6 @@ pub unsafe extern "C" fn hrt_signal_in_kernel(
     }
     // SAFETY: our own frame and block.
     unsafe { defer(b, sig, info, &c) };
-    let action = entry_at(entry(number)).unwrap_or(NO_ACTION);
     if action.flags & SA_RESETHAND != 0 {
         // Linux has reset the disposition for a delivery that is yet to come.
         // Not by `wrap`: the interrupted code may hold the lock.
@@ -585,6 +706,11 @@ unsafe fn defer(b: *mut Block, sig: i32, info: *const i32, c: &Context) {
 }
 
 fn kernel_fault(sig: i32, c: &Context) -> ! {
+    // SAFETY: the calling thread's own block.
+    if unsafe { (*block::current()).moving } != 0 {
+        // There is no room for a signal frame on the program's stack: Linux ends the process for that.
+        die_by(11);
+    }
     let mut line: report::Line = report::Line::new();
     let base = IMAGE.load(Ordering::Relaxed);
     let _ = writeln!(
@@ -611,26 +737,35 @@ fn die_by(sig: usize) -> ! {
     raw::exit_group(128 + sig as i32)
 }
 
-/// Called by `hrt_sigsys`; returns a handler of the program to go on to, or 0.
+/// Called by `hrt_sigsys`, which goes on to `out[1]`, a handler of the program's, if it is not 0; `out[0]` is the distance
+/// by which the frame was moved.
 ///
 /// # Safety
-/// The arguments must be those of a signal frame of the calling thread.
-pub unsafe extern "C" fn hrt_sigsys_rust(sig: i32, info: *const i32, uc: *mut u64) -> usize {
+/// The arguments must be those of a signal frame of the calling thread; `out` is its caller's.
+pub unsafe extern "C" fn hrt_sigsys_rust(
+    sig: i32,
+    info: *const i32,
+    uc: *mut u64,
+    out: *mut [usize; 2],
+) {
     let b = block::current();
     let c = Context(uc);
+    // SAFETY: the caller's promise.
+    let out = unsafe { &mut *out };
+    *out = [0; 2];
     // SAFETY: siginfo starts with si_signo, si_errno, si_code.
     let code = unsafe { *info.add(2) };
     if code == SYS_USER_DISPATCH {
         // SAFETY: `_sigsys` follows the head at 16 bytes: call address, then number, then architecture.
         let arch = unsafe { *info.add(7) } as u32;
         dispatch::trapped(b, &c, arch);
-        return 0;
+        return;
     }
     // The program's own SIGSYS: sent by somebody, or from a seccomp filter.
     if on_kernel_stack(b, c.get(reg::RSP)) {
         // SAFETY: our own frame and block.
         unsafe { defer(b, sig, info, &c) };
-        return 0;
+        return;
     }
     program_context(b, &c);
     let lock = slots::lock();
@@ -642,14 +777,16 @@ pub unsafe extern "C" fn hrt_sigsys_rust(sig: i32, info: *const i32, uc: *mut u6
     }
     drop(lock);
     match action.handler {
-        SIG_IGN if code <= 0 => 0,
+        SIG_IGN if code <= 0 => {}
         SIG_DFL | SIG_IGN => die_by(SIGSYS),
-        handler => {
+        // SAFETY: the frame is on the block's signal stack; the block is our own.
+        handler => unsafe {
             // SIGSYS itself cannot be blocked; a second one nests.
-            raw::set_sigmask((c.mask() | action.mask) & !SIGSYS_BIT);
-            // SAFETY: the calling thread's own block.
-            unsafe { (*b).signals.fetch_add(1, Ordering::Relaxed) };
-            handler
-        }
+            (*b).save[0] = (c.mask() | action.mask) & !SIGSYS_BIT;
+            *out = [
+                move_frame(b, uc, &c, action.flags & SA_ONSTACK != 0),
+                handler,
+            ];
+        },
     }
 }

@@ -19,24 +19,26 @@ const HASH: usize = 4 * SLOTS;
 
 /// Offsets of the entries in a slot's code.
 mod off {
+    use core::ops::RangeInclusive;
+
     /// `mov nr, %eax; jmp *known` – for sites whose `mov` was patched.
     pub const KNOWN: usize = 0;
-    /// `syscall; jmp *ret`.
+    /// `syscall; mov ret, %rcx; jmp *%rcx`.
     pub const SYSCALL: usize = 12;
-    /// Right after that `syscall`.
-    pub const AFTER_SYSCALL: usize = 14;
-    /// `mov %gs:pid, %eax; jmp *ret`.
-    pub const GETPID: usize = 20;
-    /// Right after that `mov`.
-    pub const AFTER_GETPID: usize = 28;
-    /// `mov %gs:tid, %eax; jmp *ret`.
-    pub const GETTID: usize = 34;
-    /// Right after that `mov`.
-    pub const AFTER_GETTID: usize = 42;
+    /// Where the call is done: after that `syscall`.
+    pub const SYSCALL_DONE: RangeInclusive<usize> = 14..=21;
+    /// `mov %gs:pid, %eax; mov ret, %rcx; jmp *%rcx`.
+    pub const GETPID: usize = 24;
+    /// Likewise.
+    pub const GETPID_DONE: RangeInclusive<usize> = 32..=39;
+    /// `mov %gs:tid, %eax; mov ret, %rcx; jmp *%rcx`.
+    pub const GETTID: usize = 44;
+    /// Likewise.
+    pub const GETTID_DONE: RangeInclusive<usize> = 52..=59;
     /// `lea slot, %rcx; jmp` to the kernel.
-    pub const KERNEL: usize = 48;
+    pub const KERNEL: usize = 64;
     /// Entry for any number in `%eax`.
-    pub const ANY: usize = 64;
+    pub const ANY: usize = 80;
 }
 
 /// A slot's data.
@@ -219,8 +221,14 @@ impl Slot {
         let s = self.site();
         // SAFETY: data of a slot that executes is complete.
         let s = unsafe { &*s };
-        match rip - self.code() {
-            off::AFTER_SYSCALL | off::AFTER_GETPID | off::AFTER_GETTID => s.ret,
+        let at = rip - self.code();
+        if [off::SYSCALL_DONE, off::GETPID_DONE, off::GETTID_DONE]
+            .iter()
+            .any(|done| done.contains(&at))
+        {
+            return s.ret;
+        }
+        match at {
             off::KNOWN => s.resume,
             // Another number than the `mov` would load: the site was entered at its `syscall`, or Linux restarts a
             // call by restart_syscall(2).
@@ -377,6 +385,11 @@ fn emit(c: &mut Code, slot: Slot) {
     let data = slot.site() as usize;
     let (nr_at, ret_at) = (data, data + core::mem::offset_of!(Site, ret));
     let known_at = data + core::mem::offset_of!(Site, known);
+    let back = |c: &mut Code| {
+        // %rcx as Linux leaves it: the address after the `syscall`.
+        c.rip_relative(&[0x48, 0x8b, 0x0d], ret_at); // mov ret, %rcx
+        c.bytes(&[0xff, 0xe1]); // jmp *%rcx
+    };
     let gs = |c: &mut Code, off: usize| {
         c.bytes(&[0x65, 0x8b, 0x04, 0x25]); // mov %gs:off, %eax
         c.bytes(&(off as u32).to_le_bytes());
@@ -385,13 +398,13 @@ fn emit(c: &mut Code, slot: Slot) {
     c.rip_relative(&[0xff, 0x25], known_at); // jmp *known
     c.pad_to(off::SYSCALL);
     c.bytes(&[0x0f, 0x05]); // syscall
-    c.rip_relative(&[0xff, 0x25], ret_at); // jmp *ret
+    back(c);
     c.pad_to(off::GETPID);
     gs(c, offset::PID);
-    c.rip_relative(&[0xff, 0x25], ret_at);
+    back(c);
     c.pad_to(off::GETTID);
     gs(c, offset::TID);
-    c.rip_relative(&[0xff, 0x25], ret_at);
+    back(c);
     c.pad_to(off::KERNEL);
     c.rip_relative(&[0x48, 0x8d, 0x0d], slot.code()); // lea slot, %rcx
     c.rip_relative(&[0xe9], super::kernel_entry()); // jmp kernel

@@ -147,6 +147,10 @@ unsafe fn start(
             } else {
                 0
             };
+            if flags & CLONE_VFORK != 0 {
+                // Linux lets the child keep it then.
+                (*child).alt = (*b).alt;
+            }
             (*child).sigsys_blocked = (*b).sigsys_blocked;
             (*child).borrowed = match (flags & CLONE_THREAD, flags & CLONE_VFORK) {
                 (0, 0) => SHARING,
@@ -179,6 +183,9 @@ unsafe fn start(
 pub unsafe extern "C" fn hrt_child(frame: *mut Frame) {
     let b = (frame as usize & !(block::BLOCK_SIZE - 1)) as *mut Block;
     set_gs(b);
+    if !CONFINED.load(Ordering::Relaxed) {
+        signals::set_signal_stack(b);
+    }
     // SAFETY: the block is this thread's.
     unsafe {
         (*b).tid = raw::syscall4(nr::GETTID, 0, 0, 0, 0) as u32;
