@@ -105,6 +105,10 @@ unsafe extern "C" {
     pub fn hrt_exit_thread();
     /// Entry of the first registered handler; others follow each 16 bytes.
     pub fn hrt_signal_entries();
+    /// From here on, up to `hrt_signal_masked`, `r12` is the address of the signal's ucontext; before it is `rdx`.
+    pub fn hrt_signal_kept();
+    /// Here all signals are blocked, if the frame is on the program's stack.
+    pub fn hrt_signal_masked();
     /// Entry of SIGSYS.
     pub fn hrt_sigsys();
     /// Returns from a signal, in the bytes by which unwinders know it.
@@ -290,6 +294,9 @@ hrt_signal_entries:
     .balign 16
     .globl  hrt_signal_common
 hrt_signal_common:
+    movq    %rdx, %r12
+    .globl  hrt_signal_kept
+hrt_signal_kept:                    /* from here on r12 is the ucontext: see program_context */
     movq    %rsp, %rcx
     xorq    %gs:0, %rcx
     shrq    $16, %rcx               /* the frame is in the thread's block: BLOCK_SIZE */
@@ -297,12 +304,28 @@ hrt_signal_common:
     movq    168(%rdx), %rcx
     subq    {image}(%rip), %rcx
     cmpq    {image_size}(%rip), %rcx
-    jb      5f
-4:  leaq    {handlers}(%rip), %r11
+    jb      4f
+    leaq    {handlers}(%rip), %r11
     movq    (%r11,%rax,8), %r11
     incq    %gs:{SIGNALS}
     xorl    %eax, %eax
     jmpq    *%r11
+    /* On the program's stack, out of the payload: the context must be put right before another signal's handler runs. */
+4:  movq    %rdi, %r13
+    movq    %rsi, %r14
+    movl    %eax, %r15d
+    movl    $14, %eax               /* rt_sigprocmask(SIG_SETMASK, all, 0, 8) */
+    movl    $2, %edi
+    leaq    9f(%rip), %rsi
+    xorl    %edx, %edx
+    movl    $8, %r10d
+    syscall
+    movq    %r13, %rdi
+    movq    %r14, %rsi
+    movq    %r12, %rdx
+    movl    %r15d, %eax
+    .globl  hrt_signal_masked
+hrt_signal_masked:
 5:  pushq   %rdi
     pushq   %rsi
     pushq   %rdx
@@ -317,14 +340,14 @@ hrt_signal_common:
     popq    %rsi
     popq    %rdi
     cmpq    $1, %rcx
-    je      4b
     ja      6f
+    je      8f
     ret
     /* The frame was moved by rcx; go there, and only then let signals in again. */
 6:  addq    %rcx, %rsp
     addq    %rcx, %rsi
     addq    %rcx, %rdx
-    leaq    {handlers}(%rip), %r11
+8:  leaq    {handlers}(%rip), %r11
     movq    (%r11,%rax,8), %r11
 7:  pushq   %r11
     pushq   %rdi
@@ -344,6 +367,8 @@ hrt_signal_common:
     incq    %gs:{SIGNALS}
     xorl    %eax, %eax
     jmpq    *%r11
+    .balign 8
+9:  .quad   -1
 
     .balign 16
     .globl  hrt_sigsys

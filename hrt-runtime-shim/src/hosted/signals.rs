@@ -411,6 +411,7 @@ pub mod reg {
     pub const R8: usize = 0;
     pub const R9: usize = 1;
     pub const R10: usize = 2;
+    pub const R12: usize = 4;
     pub const RDI: usize = 8;
     pub const RSI: usize = 9;
     pub const RBP: usize = 10;
@@ -454,6 +455,18 @@ impl Context {
 /// program is. Does nothing to other contexts.
 fn program_context(b: *mut Block, c: &Context) {
     let at = |f: unsafe extern "C" fn()| f as *const () as usize;
+    // The entry of another signal's handler: its context has not been put right yet, and what that takes is lost as soon as
+    // the kernel is entered again.
+    let rip = c.get(reg::RIP) as usize;
+    if rip >= entry(0) && rip < at(frame::hrt_signal_masked) {
+        let kept = rip >= at(frame::hrt_signal_kept);
+        let uc = c.get(if kept { reg::R12 } else { reg::RDX });
+        let inner = Context(uc as *mut u64);
+        if !on_kernel_stack(b, inner.get(reg::RSP)) {
+            program_context(b, &inner);
+        }
+        return;
+    }
     // Each step leads nearer to the program: exit window, replaced arguments, slot, program.
     for _ in 0..4 {
         let rip = c.get(reg::RIP) as usize;
@@ -464,7 +477,7 @@ fn program_context(b: *mut Block, c: &Context) {
         let entry = at(frame::hrt_kernel_entry);
         if rip == entry || rip == entry + ENTRY_PREFIX {
             // Nothing has been done; the slot is in rcx.
-            c.set(reg::RIP, c.get(reg::RCX));
+            c.set(reg::RIP, c.get(reg::RCX) + slots::KERNEL as u64);
             continue;
         }
         if rip >= at(frame::hrt_window_start) && rip < at(frame::hrt_window_end) {
@@ -647,17 +660,17 @@ pub unsafe extern "C" fn hrt_signal_in_kernel(
     }
     if !on_kernel_stack(b, c.get(reg::RSP)) {
         program_context(b, &c);
-        if action.flags & SA_ONSTACK == 0 {
-            return 1;
-        }
         let own = if action.flags & SA_NODEFER == 0 {
             1 << (sig - 1)
         } else {
             0
         };
-        // SAFETY: the frame is where the handler's flags say, on the block's signal stack; the block is our own.
+        // SAFETY: the frame is on the block's signal stack if the handler's flags say so; the block is our own.
         return unsafe {
             (*b).save[0] = (c.mask() | action.mask | own) & !SIGSYS_BIT;
+            if action.flags & SA_ONSTACK == 0 {
+                return 1;
+            }
             move_frame(b, uc, &c, true)
         };
     }

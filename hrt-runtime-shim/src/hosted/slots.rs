@@ -41,6 +41,9 @@ mod off {
     pub const ANY: usize = 80;
 }
 
+/// Offset in a slot's code from where the kernel is entered, with any number in `%eax`.
+pub const KERNEL: usize = off::KERNEL;
+
 /// A slot's data.
 #[repr(C)]
 pub struct Site {
