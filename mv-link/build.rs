@@ -152,10 +152,7 @@ fn flatten(elf: &[u8]) -> Vec<u8> {
         let object::SectionFlags::Elf { sh_flags, .. } = s.flags() else {
             panic!("not ELF")
         };
-        if sh_flags.0 & object::elf::SHF_ALLOC.0 == 0
-            || start >= image_end
-            || data.is_empty()
-        {
+        if sh_flags.0 & object::elf::SHF_ALLOC.0 == 0 || start >= image_end || data.is_empty() {
             continue;
         }
         let start = usize::try_from(start).expect("small");
@@ -167,7 +164,11 @@ fn flatten(elf: &[u8]) -> Vec<u8> {
         let RelocationFlags::Elf { r_type } = r.flags() else {
             panic!("not ELF")
         };
-        assert_eq!(r_type, object::elf::R_X86_64_RELATIVE, "relocation at {at:#x}");
+        assert_eq!(
+            r_type,
+            object::elf::R_X86_64_RELATIVE,
+            "relocation at {at:#x}"
+        );
         let place = usize::try_from(at).expect("small");
         // Only what is not executable is written after the copy.
         assert!(

@@ -1,6 +1,5 @@
 //! What can go wrong.
 
-use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -41,7 +40,7 @@ pub enum Error {
     #[error("cannot find the linker '{}'", name.display())]
     NoLinker {
         /// The name that was looked for.
-        name: OsString,
+        name: PathBuf,
     },
     /// The linker was found and could not be started.
     #[error("cannot run the linker '{}': {source}", path.display())]
@@ -55,7 +54,7 @@ pub enum Error {
     #[error("'{}' leads back to mv-link; set MV_LINK_REAL to the real linker", name.display())]
     Loop {
         /// The name that was looked for.
-        name: OsString,
+        name: PathBuf,
     },
     /// An operation without a file failed.
     #[error("{action}: {source}")]

@@ -49,9 +49,7 @@ pub fn run(argv: &[OsString], blobs: &Blobs<'_>) -> Result<ExitStatus> {
         .and_then(|d| d.parse().ok())
         .unwrap_or(0);
     if depth >= DEPTH_MAX {
-        return Err(Error::Loop {
-            name: linker.into(),
-        });
+        return Err(Error::Loop { name: linker });
     }
     let mut command = Command::new(&linker);
     command

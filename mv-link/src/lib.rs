@@ -5,7 +5,6 @@
 //! * [`inspect`] and [`doctor`]: say what a file has and what this machine can do.
 //!
 //! Names and layouts that the payload shares are in `hrt-abi`. ELF words are those of the System V gABI.
-#![forbid(clippy::unwrap_used)]
 
 pub mod args;
 pub mod blobs;

@@ -1,7 +1,7 @@
 //! The real linker.
 
 use crate::error::{Error, Result};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -98,7 +98,8 @@ impl Wanted {
             name: names
                 .into_iter()
                 .next()
-                .unwrap_or_else(|| OsStr::new("ld").to_owned()),
+                .unwrap_or_else(|| "ld".into())
+                .into(),
         })
     }
 }

@@ -1,0 +1,181 @@
+//! Says what a hybrid carries.
+
+use crate::elf::{Elf, Source};
+use crate::error::{Error, Result};
+use crate::wire;
+use hrt_abi::{
+    ABI_VERSION, FLAG_LINKED, FLAG_REWRITTEN, INFO_MAGIC, NOTE_TYPE, NoteDesc, PAYLOAD_MAGIC,
+    STUB_ENTRY_OFFSET,
+};
+use serde::Serialize;
+use std::fmt;
+
+/// A hybrid's parts, found and checked.
+#[derive(Clone, Debug)]
+pub struct Hybrid {
+    /// The note's descriptor.
+    pub desc: NoteDesc,
+    /// The options in the note.
+    pub options: String,
+    /// The program starts in the stub.
+    pub active: bool,
+}
+
+/// What `--inspect` reports.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// How it was made: "linked" or "rewritten".
+    pub kind: &'static str,
+    /// The program starts in the stub; false after `--strip-hybrid` of a linked one.
+    pub active: bool,
+    /// Version of the structures.
+    pub abi_version: u32,
+    /// Entry point.
+    pub entry: u64,
+    /// Entry point before hybridization.
+    pub original_entry: u64,
+    /// Address of the information block.
+    pub info_address: u64,
+    /// Address of the payload.
+    pub payload_address: u64,
+    /// Size of the payload in bytes.
+    pub payload_size: u64,
+    /// Version of the payload.
+    pub payload_version: String,
+    /// Build options.
+    pub options: toml::Table,
+    /// Overrides: legacy function and what runs in its place.
+    pub overrides: toml::Table,
+}
+
+/// Finds the parts of a hybrid.
+///
+/// # Errors
+/// [`Error::Refused`] if the file is no hybrid, [`Error::Elf`] if its parts contradict each other.
+pub fn find<S: Source + ?Sized>(elf: &Elf, source: &S) -> Result<Hybrid> {
+    let broken = |what: &str| Error::Elf(format!("a broken hybrid: {what}"));
+    let notes = elf.notes(source)?;
+    let mut ours = notes.iter().filter(|n| n.kind == NOTE_TYPE);
+    let Some(note) = ours.next() else {
+        return Err(Error::Refused("not a hybrid".into()));
+    };
+    if ours.next().is_some() {
+        return Err(broken("it has two notes"));
+    }
+    let desc = wire::read_desc(&note.desc).ok_or_else(|| broken("its note is too short"))?;
+    if desc.abi_version != ABI_VERSION {
+        return Err(Error::Refused(format!(
+            "a hybrid of another version ({}; this mv-link knows {ABI_VERSION})",
+            desc.abi_version
+        )));
+    }
+    if desc.flags != FLAG_LINKED && desc.flags != FLAG_REWRITTEN {
+        return Err(Error::Refused(
+            "not a hybrid, though it has parts of one: its link was not finished".into(),
+        ));
+    }
+    let rest = &note.desc[wire::DESC_SIZE..];
+    let options = rest
+        .get(..desc.options_size as usize)
+        .and_then(|o| std::str::from_utf8(o).ok())
+        .ok_or_else(|| broken("its options are no text"))?
+        .to_owned();
+
+    let read = |vaddr, len: usize| -> Result<Option<Vec<u8>>> {
+        let Some(offset) = elf.offset_of(vaddr, len as u64) else {
+            return Ok(None);
+        };
+        let bytes = source
+            .bytes(offset, len as u64)
+            .map_err(|source| Error::Io {
+                action: "cannot read",
+                source,
+            })?;
+        Ok(bytes.map(|b| b.into_owned()))
+    };
+    let info = read(desc.info_vaddr, wire::INFO_SIZE)?.and_then(|b| wire::read_info(&b));
+    let info = info
+        .filter(|i| i.magic == INFO_MAGIC)
+        .ok_or_else(|| broken("its stub is not there"))?;
+    if info.flags != desc.flags
+        || desc.info_vaddr.wrapping_add_signed(info.payload_delta) != desc.payload_vaddr
+        || desc.info_vaddr.wrapping_add_signed(info.entry_delta) != desc.original_entry
+    {
+        return Err(broken("stub and note contradict each other"));
+    }
+    let payload = read(desc.payload_vaddr, wire::PAYLOAD_HEADER_SIZE)?
+        .and_then(|b| wire::read_payload_header(&b));
+    payload
+        .filter(|p| {
+            p.magic == PAYLOAD_MAGIC
+                && elf
+                    .offset_of(desc.payload_vaddr, desc.payload_size)
+                    .is_some()
+        })
+        .ok_or_else(|| broken("its payload is not there"))?;
+    Ok(Hybrid {
+        active: elf.header.e_entry == desc.info_vaddr.wrapping_add(STUB_ENTRY_OFFSET),
+        desc,
+        options,
+    })
+}
+
+/// Inspects a file.
+///
+/// # Errors
+/// As [`Elf::parse`] and [`find`].
+pub fn inspect<S: Source + ?Sized>(source: &S) -> Result<Report> {
+    let elf = Elf::parse(source)?;
+    let hybrid = find(&elf, source)?;
+    let d = hybrid.desc;
+    let options = toml::from_str(&hybrid.options)
+        .map_err(|e| Error::Elf(format!("a broken hybrid: its options: {}", e.message())))?;
+    Ok(Report {
+        kind: if d.flags == FLAG_LINKED {
+            "linked"
+        } else {
+            "rewritten"
+        },
+        active: hybrid.active,
+        abi_version: d.abi_version,
+        entry: elf.header.e_entry,
+        original_entry: d.original_entry,
+        info_address: d.info_vaddr,
+        payload_address: d.payload_vaddr,
+        payload_size: d.payload_size,
+        payload_version: wire::padded_text(&d.payload_version),
+        options,
+        // None can be built in yet, see `options`.
+        overrides: toml::Table::new(),
+    })
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = if self.active {
+            ""
+        } else {
+            ", not active: it starts at its original entry point"
+        };
+        writeln!(f, "hybrid:          {}{state}", self.kind)?;
+        writeln!(f, "entry:           {:#x}", self.entry)?;
+        writeln!(f, "original entry:  {:#x}", self.original_entry)?;
+        writeln!(
+            f,
+            "payload:         version {}, {} bytes at {:#x}",
+            self.payload_version, self.payload_size, self.payload_address
+        )?;
+        writeln!(f, "ABI version:     {}", self.abi_version)?;
+        let list = |f: &mut fmt::Formatter<'_>, title: &str, table: &toml::Table| {
+            if table.is_empty() {
+                return writeln!(f, "{title:<16} none");
+            }
+            for (i, (key, value)) in table.iter().enumerate() {
+                writeln!(f, "{:<16} {key} = {value}", if i == 0 { title } else { "" })?;
+            }
+            Ok(())
+        };
+        list(f, "options:", &self.options)?;
+        list(f, "overrides:", &self.overrides)
+    }
+}
