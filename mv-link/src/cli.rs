@@ -4,7 +4,7 @@ use crate::blobs::Blobs;
 use crate::elf::FileSource;
 use crate::error::{Error, Result};
 use crate::options::Config;
-use crate::{args, doctor, inspect, output, restore, rewrite};
+use crate::{args, doctor, inspect, output, restore, rewrite, table};
 use clap::{ArgGroup, Parser};
 use serde::Serialize;
 use std::ffi::{OsStr, OsString};
@@ -80,7 +80,7 @@ pub fn run(cli: &Cli, blobs: &Blobs<'_>) -> Result<()> {
         let input = output::read(file)?;
         let hybrid = named(file, rewrite::hybridize(&input.bytes, blobs, &options))?;
         output::write(out, &hybrid.bytes, input.mode)?;
-        if hybrid.table == rewrite::Table::Moved {
+        if hybrid.table == table::Table::Moved {
             eprintln!(
                 "mv-link: note: {}: no room for program headers, so they moved; strip and objcopy break such a file (strip the original instead)",
                 out.display()

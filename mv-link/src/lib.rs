@@ -23,6 +23,7 @@ pub mod payload;
 pub mod real;
 pub mod restore;
 pub mod rewrite;
+pub mod table;
 pub mod wire;
 
 pub use blobs::Blobs;

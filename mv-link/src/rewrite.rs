@@ -11,8 +11,8 @@
 //! ```
 //!
 //! Program headers for that are found in the first way that works (see [`Table`]): behind the table, where some linkers leave
-//! room; in place of an entry that says nothing new; or the table moves into the first new segment. A moved table is
-//! fine for Linux, but not for GNU strip and objcopy, which put the table back to the front, over what lies there.
+//! room; in place of an entry that says nothing new; over the interpreter's name and notes, which move; or the table
+//! moves into the first new segment. A moved table is fine for Linux, but not for GNU strip and objcopy, which put the table back to the front, over what lies there.
 //!
 //! Linux passes in `AT_PHDR` the address of the segment that holds the table since 5.18, and before that counts from
 //! the first segment. A moved table satisfies both if the new segment's distance between address and offset is the
@@ -23,10 +23,10 @@ use crate::elf::{Elf, HEADER_SIZE, SECTION_SIZE, SEGMENT_SIZE};
 use crate::error::{Error, Result};
 use crate::note::{self, RESTORE_TYPE};
 use crate::restore::Restore;
+use crate::table::{self, Table, Unit};
 use crate::wire;
 use goblin::elf::program_header::{
-    PF_R, PF_X, PT_GNU_PROPERTY, PT_LOAD, PT_NOTE, PT_NULL, PT_PHDR, ProgramHeader,
-    program_header64::ProgramHeader as Phdr64,
+    PF_R, PF_X, PT_LOAD, PT_NOTE, PT_PHDR, ProgramHeader, program_header64::ProgramHeader as Phdr64,
 };
 use goblin::elf::section_header::{
     SHF_ALLOC, SHF_EXECINSTR, SHT_NOBITS, SHT_NOTE, SHT_PROGBITS, SHT_STRTAB, SectionHeader,
@@ -47,8 +47,6 @@ pub const GAP_MAX: u64 = 16 << 20;
 const ADDRESS_END: u64 = 0x7ff0_0000_0000;
 /// Most sections of a table without the extension for large numbers.
 const SECTIONS_MAX: usize = 0xff00;
-/// Segments that are added where there is room: two to load, one for the note.
-const ADDED_SEGMENTS: usize = 3;
 /// Sections that are added.
 const ADDED_SECTIONS: usize = 3;
 
@@ -72,66 +70,6 @@ pub struct Rewritten {
     pub table: Table,
 }
 
-/// How program headers for the added segments are had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Table {
-    /// The bytes behind the table are free.
-    Extended,
-    /// This entry goes, and one segment, R+X, has everything. There is no entry for the note, which has a section.
-    Replaced(usize),
-    /// The table moves to the start of the first new segment.
-    Moved,
-}
-
-impl Table {
-    fn choose(elf: &Elf, input: &[u8]) -> Table {
-        // Without sections nothing tells which bytes are free, nor where a note is that no segment names.
-        if elf.sections.is_empty() {
-            return Table::Moved;
-        }
-        let start = elf.header.e_phoff;
-        let end = start + (elf.segments.len() * SEGMENT_SIZE) as u64;
-        let new_end = end + (ADDED_SEGMENTS * SEGMENT_SIZE) as u64;
-        let overlaps =
-            |offset: u64, size: u64| size != 0 && offset < new_end && offset + size > end;
-        let covers = |s: &ProgramHeader| {
-            s.p_type == PT_LOAD && s.p_offset <= start && s.p_offset + s.p_filesz >= new_end
-        };
-        let in_section =
-            |s: &SectionHeader| s.sh_type != SHT_NOBITS && overlaps(s.sh_offset, s.sh_size);
-        let in_segment = |s: &ProgramHeader| {
-            !covers(s) && s.p_type != PT_PHDR && overlaps(s.p_offset, s.p_filesz)
-        };
-        let zero = input
-            .get(end as usize..new_end as usize)
-            .is_some_and(|b| b.iter().all(|&b| b == 0));
-        let table = (
-            elf.header.e_shoff,
-            (elf.sections.len() * SECTION_SIZE) as u64,
-        );
-        if zero
-            && elf.segments.iter().any(covers)
-            && !elf.sections.iter().skip(1).any(in_section)
-            && !elf.segments.iter().any(in_segment)
-            && !overlaps(table.0, table.1)
-        {
-            return Table::Extended;
-        }
-        // GNU ld gives .note.gnu.property a PT_NOTE beside its PT_GNU_PROPERTY, with the same contents.
-        let properties = elf.segments.iter().find(|s| s.p_type == PT_GNU_PROPERTY);
-        let redundant = |s: &ProgramHeader| {
-            s.p_type == PT_NULL
-                || s.p_type == PT_NOTE
-                    && properties
-                        .is_some_and(|p| (p.p_offset, p.p_filesz) == (s.p_offset, s.p_filesz))
-        };
-        elf.segments
-            .iter()
-            .position(redundant)
-            .map_or(Table::Moved, Table::Replaced)
-    }
-}
-
 /// Makes a hybrid of the executable `input`; `options` is TOML text for the note.
 ///
 /// # Errors
@@ -149,17 +87,28 @@ pub fn hybridize(input: &[u8], blobs: &Blobs<'_>, options: &str) -> Result<Rewri
         );
     }
     let table = Table::choose(&elf, input);
-    let layout = Layout::plan(&elf, input.len() as u64, table)?;
+    let layout = Layout::plan(&elf, input.len() as u64, &table)?;
     let names = SectionNames::read(&elf, input)?;
 
     // The contents of the two segments: everything has to know where the next thing is.
     let segment_count = match table {
         Table::Replaced(_) => elf.segments.len(),
-        _ => elf.segments.len() + ADDED_SEGMENTS,
+        Table::Vacated(_) => elf.segments.len() + 1,
+        _ => elf.segments.len() + table::ADDED,
     };
     let table_size = (segment_count * SEGMENT_SIZE) as u64;
-    let notes_at = if table == Table::Moved { table_size } else { 0 };
-    let changed = match table {
+    let moves = match &table {
+        Table::Vacated(units) => place(units),
+        _ => Vec::new(),
+    };
+    let notes_at = match &table {
+        Table::Moved => table_size,
+        _ => moves
+            .last()
+            .map_or(0, |m| m.at + m.unit.size)
+            .next_multiple_of(note::ALIGN as u64),
+    };
+    let changed = match &table {
         Table::Moved => HEADER_SIZE,
         _ => (elf.header.e_phoff + table_size) as usize,
     };
@@ -217,32 +166,34 @@ pub fn hybridize(input: &[u8], blobs: &Blobs<'_>, options: &str) -> Result<Rewri
     };
     let mut segments = elf.segments.clone();
     for s in segments.iter_mut().filter(|s| s.p_type == PT_PHDR) {
-        match table {
+        match &table {
             Table::Moved => *s = segment(PT_PHDR, s.p_flags, 0, table_size, 8),
             _ => (s.p_filesz, s.p_memsz) = (table_size, table_size),
         }
     }
     // Segments to load are sorted by address, and ours are the last.
-    let place = layout.after_loads;
-    if let Table::Replaced(old) = table {
-        segments.insert(
-            place,
-            segment(PT_LOAD, PF_R | PF_X, 0, stub_at + stub_size, PAGE),
-        );
-        segments.remove(if old < place { old } else { old + 1 });
+    let after = layout.after_loads;
+    if let Table::Replaced(_) | Table::Vacated(_) = table {
+        let all = segment(PT_LOAD, PF_R | PF_X, 0, stub_at + stub_size, PAGE);
+        segments.insert(after, all);
     } else {
         let loads = [
             segment(PT_LOAD, PF_R, 0, read_size, PAGE),
             segment(PT_LOAD, PF_R | PF_X, stub_at, stub_size, PAGE),
         ];
-        segments.splice(place..place, loads);
-        segments.push(segment(
-            PT_NOTE,
-            PF_R,
-            notes_at,
-            notes_size,
-            note::ALIGN as u64,
-        ));
+        segments.splice(after..after, loads);
+        let align = note::ALIGN as u64;
+        segments.push(segment(PT_NOTE, PF_R, notes_at, notes_size, align));
+    }
+    if let Table::Replaced(old) = table {
+        segments.remove(if old < after { old } else { old + 1 });
+    }
+    for s in segments.iter_mut().filter(|s| s.p_type != PT_LOAD) {
+        if let Some(at) = moved_to(&moves, s.p_offset, s.p_filesz) {
+            s.p_offset = layout.offset + at;
+            s.p_vaddr = layout.vaddr + at;
+            s.p_paddr = s.p_vaddr;
+        }
     }
     let table_bytes: Vec<u8> = segments.iter().flat_map(segment_bytes).collect();
 
@@ -257,6 +208,11 @@ pub fn hybridize(input: &[u8], blobs: &Blobs<'_>, options: &str) -> Result<Rewri
         let start = elf.header.e_phoff as usize;
         out[start..start + table_bytes.len()].copy_from_slice(&table_bytes);
     }
+    for m in &moves {
+        out.resize((layout.offset + m.at) as usize, 0);
+        out.extend(&input[m.unit.offset as usize..(m.unit.offset + m.unit.size) as usize]);
+    }
+    out.resize((layout.offset + notes_at) as usize, 0);
     out.extend(note);
     out.extend(restore);
     out.resize((layout.offset + payload_at) as usize, 0);
@@ -297,7 +253,18 @@ pub fn hybridize(input: &[u8], blobs: &Blobs<'_>, options: &str) -> Result<Rewri
                 section(SHT_PROGBITS, SHF_EXECINSTR, stub_at, stub_size, 64),
             ),
         ];
-        let table_offset = names.append(&mut out, &elf, added);
+        let mut sections = elf.sections.clone();
+        for s in sections
+            .iter_mut()
+            .skip(1)
+            .filter(|s| s.sh_type != SHT_NOBITS)
+        {
+            if let Some(at) = moved_to(&moves, s.sh_offset, s.sh_size) {
+                s.sh_offset = layout.offset + at;
+                s.sh_addr = layout.vaddr + at;
+            }
+        }
+        let table_offset = names.append(&mut out, sections, added);
         section_table = Some((table_offset, elf.sections.len() + ADDED_SECTIONS));
     }
     // A program may find what it appended to itself by its offset from the start or from the end of the file: keep both.
@@ -317,6 +284,35 @@ pub fn hybridize(input: &[u8], blobs: &Blobs<'_>, options: &str) -> Result<Rewri
     Ok(Rewritten { bytes: out, table })
 }
 
+/// Contents that move, and where to.
+struct Move {
+    unit: Unit,
+    /// Offset in the new segment.
+    at: u64,
+}
+
+/// Puts `units` one after the other, aligned to 8 bytes, the most that notes ask for.
+fn place(units: &[Unit]) -> Vec<Move> {
+    let mut at = 0u64;
+    let put = |&unit: &Unit| {
+        let m = Move {
+            unit,
+            at: at.next_multiple_of(8),
+        };
+        at = m.at + unit.size;
+        m
+    };
+    units.iter().map(put).collect()
+}
+
+/// Where in the new segment `size` bytes from file offset `offset` have moved to, if they have.
+fn moved_to(moves: &[Move], offset: u64, size: u64) -> Option<u64> {
+    let m = moves
+        .iter()
+        .find(|m| size != 0 && m.unit.contains(offset, size))?;
+    Some(m.at + (offset - m.unit.offset))
+}
+
 /// Where the added segments go.
 struct Layout {
     /// File offset of their first byte.
@@ -330,8 +326,8 @@ struct Layout {
 }
 
 impl Layout {
-    fn plan(elf: &Elf, file_size: u64, table: Table) -> Result<Layout> {
-        if elf.segments.len() + ADDED_SEGMENTS >= 0xffff {
+    fn plan(elf: &Elf, file_size: u64, table: &Table) -> Result<Layout> {
+        if elf.segments.len() + table::ADDED >= 0xffff {
             return refuse("too many program headers");
         }
         let loads: Vec<(usize, &ProgramHeader)> = elf
@@ -364,7 +360,7 @@ impl Layout {
         let mut offset = up(file_size, PAGE)?;
         let mut vaddr = up(address_end, PAGE)?;
         match vaddr.wrapping_sub(bias).checked_sub(offset) {
-            _ if table != Table::Moved => {}
+            _ if *table != Table::Moved => {}
             Some(gap) if gap <= GAP_MAX => offset += gap,
             Some(_) => {}
             None => {
@@ -438,8 +434,12 @@ impl<'a> SectionNames<'a> {
     }
 
     /// Appends the names and the section headers with the added ones; gives the offset of the latter.
-    fn append(&self, out: &mut Vec<u8>, elf: &Elf, added: [(&str, SectionHeader); 3]) -> u64 {
-        let mut sections = elf.sections.clone();
+    fn append(
+        &self,
+        out: &mut Vec<u8>,
+        mut sections: Vec<SectionHeader>,
+        added: [(&str, SectionHeader); ADDED_SECTIONS],
+    ) -> u64 {
         let names_offset = out.len();
         out.extend(self.bytes);
         if self.bytes.last().is_some_and(|&b| b != 0) {
