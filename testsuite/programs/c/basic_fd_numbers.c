@@ -1,0 +1,20 @@
+//@ variants: dynamic-pie static
+// The payload keeps no file descriptor where the program would see it.
+#include "check.h"
+#include <dirent.h>
+int main(void) {
+    int fd = open("/dev/null", O_RDONLY);
+    printf("the first descriptor is %d\n", fd);
+    close(fd);
+    DIR *d = opendir("/proc/self/fd");
+    int n = 0;
+    while (readdir(d)) n++;
+    closedir(d);
+    printf("%d entries\n", n);
+    printf("dup gives %d\n", dup(0));
+    for (int i = 3; i < 1024; i++) close(i);
+    printf("after closing all: %d\n", open("/dev/null", O_RDONLY));
+    RAW(SYS_close_range, 3, ~0u, 0);
+    printf("after close_range: %d\n", open("/dev/null", O_RDONLY));
+    return done();
+}
