@@ -100,14 +100,20 @@ pub fn run(argv: &[OsString], blobs: &Blobs<'_>) -> Result<ExitStatus> {
     Ok(status)
 }
 
-/// Ends this process as the linker ended: with its status, or by the same signal.
+/// Ends this process as the linker ended: gives its exit status, or dies by the same signal.
 pub fn end_as(status: ExitStatus) -> i32 {
-    if let Some(signal) = status
-        .signal()
-        .and_then(rustix::process::Signal::from_named_raw)
-    {
-        // The signal's disposition is the default one, except for SIGPIPE, which Rust's runtime ignores; then the code below tells.
-        let _ = rustix::process::kill_process(rustix::process::getpid(), signal);
+    if let Some(signal) = status.signal() {
+        // The linker has left a core file if one is wanted; one of this process would hide it.
+        let none = rustix::process::Rlimit {
+            current: Some(0),
+            maximum: Some(0),
+        };
+        let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
+        // SAFETY: sets the default action, no handler. Rust's runtime has its own for SIGSEGV, SIGBUS and SIGPIPE.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        if let Some(signal) = rustix::process::Signal::from_named_raw(signal) {
+            let _ = rustix::process::kill_process(rustix::process::getpid(), signal);
+        }
     }
     status
         .code()

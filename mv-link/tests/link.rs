@@ -5,6 +5,7 @@ mod common;
 use common::{Dir, KINDS, MV_LINK, exists, have, linkers, skip, text};
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
+use std::os::unix::process::ExitStatusExt;
 
 /// Links plain and hybrid with the same options: same messages, same status, and the hybrid does the same.
 fn matrix(options: &[&str]) {
@@ -455,4 +456,80 @@ fn restored_entry() {
         "{}",
         text(&again)
     );
+}
+
+#[test]
+fn dies_like_the_linker() {
+    let d = Dir::new();
+    fs::write(d.path("killer"), "#!/bin/sh\nkill -$SIGNAL $$\n").expect("write");
+    fs::set_permissions(d.path("killer"), fs::Permissions::from_mode(0o755)).expect("chmod");
+    for (signal, number) in [("SEGV", 11), ("TERM", 15), ("PIPE", 13)] {
+        let script = format!("{} x.o; echo $?", d.path("bin/ld").display());
+        let out = d
+            .command("sh")
+            .args(["-c", &script])
+            .env("SIGNAL", signal)
+            .env("MV_LINK_REAL", d.path("killer"))
+            .output()
+            .expect("runs");
+        assert_eq!(
+            String::from_utf8_lossy(&out.stdout),
+            format!("{}\n", 128 + number)
+        );
+        // A shell's $? does not tell a signal from a status; the kernel does.
+        let status = std::process::Command::new(d.path("bin/ld"))
+            .arg("x.o")
+            .env("SIGNAL", signal)
+            .env("MV_LINK_REAL", d.path("killer"))
+            .status()
+            .expect("runs");
+        assert_eq!(status.signal(), Some(number), "{status}");
+    }
+}
+
+#[test]
+fn no_marker_that_programs_search_themselves_for() {
+    // Racket CS patches the first match of this in its own executable.
+    let marker = b"BooT FilE OffsetS:";
+    assert!(
+        !mv_link::payload::PAYLOAD
+            .windows(marker.len())
+            .any(|w| w == marker)
+    );
+}
+
+#[test]
+fn layouts_of_static_programs() {
+    let d = Dir::new();
+    for linker in linkers() {
+        let choose = format!("-fuse-ld={linker}");
+        for option in [
+            "-Wl,-N",
+            "-Wl,-n",
+            "-Wl,-q",
+            "-Wl,-Ttext=0x1000000",
+            "-Wl,-z,nosectionheader",
+            "-Wl,--no-rosegment",
+            "-mcmodel=large",
+        ] {
+            let args = [
+                "-static", "-fno-pie", "hello.c", "-o", "out", &choose, option,
+            ];
+            let plain = d.gcc(&args);
+            if !plain.status.success() || d.run(d.path("out"), &["x"]).status.code() != Some(7) {
+                skip(&format!("gcc {args:?} makes no program that runs"));
+                continue;
+            }
+            let hybrid = d.mv_gcc(&args);
+            assert_eq!(text(&plain), text(&hybrid), "{args:?}");
+            assert!(d.is_hybrid("out"), "{args:?}");
+            if option == "-Wl,-N" {
+                // lld and gold then load no program headers, so that AT_PHDR is 0.
+                skip("-N: only native, the hosted platform reads AT_PHDR unchecked");
+                d.check_hello_on("out", &["native"]);
+            } else {
+                d.check_hello("out");
+            }
+        }
+    }
 }
