@@ -78,8 +78,12 @@ pub fn hybridize(input: &[u8], blobs: &Blobs<'_>, options: &str) -> Result<Rewri
     let payload_header = blobs.check()?;
     let elf = Elf::parse(input)?;
     elf.require_program()?;
-    if elf.notes(input)?.iter().any(|n| n.kind == NOTE_TYPE) {
+    let notes = elf.notes(input)?;
+    if notes.iter().any(|n| n.kind == NOTE_TYPE) {
         return refuse("this is a hybrid already");
+    }
+    if !notes.is_empty() {
+        return refuse("this has a note of a hybrid already, though of an unknown type");
     }
     if is_upx(&elf, input) {
         return refuse(
@@ -280,6 +284,11 @@ pub fn hybridize(input: &[u8], blobs: &Blobs<'_>, options: &str) -> Result<Rewri
     if let Some((offset, count)) = section_table {
         header.e_shoff = U64::new(LE, offset);
         header.e_shnum = U16::new(LE, count as u16);
+    } else {
+        // What said that there are none may say something else now that the file is longer.
+        header.e_shoff = U64::new(LE, 0);
+        header.e_shnum = U16::new(LE, 0);
+        header.e_shstrndx = U16::new(LE, object::elf::SymbolSection(0));
     }
     Ok(Rewritten { bytes: out, table })
 }
