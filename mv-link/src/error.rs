@@ -10,7 +10,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A system call on a file failed.
-    #[error("{}: {action}: {source}", path.display())]
+    #[error("{}: {action}", path.display())]
     File {
         /// The file.
         path: PathBuf,
@@ -43,7 +43,7 @@ pub enum Error {
         name: PathBuf,
     },
     /// The linker was found and could not be started.
-    #[error("cannot run the linker '{}': {source}", path.display())]
+    #[error("cannot run the linker '{}'", path.display())]
     RunLinker {
         /// The linker.
         path: PathBuf,
@@ -57,7 +57,7 @@ pub enum Error {
         name: PathBuf,
     },
     /// An operation without a file failed.
-    #[error("{action}: {source}")]
+    #[error("{action}")]
     Io {
         /// What was tried, as "cannot …".
         action: &'static str,

@@ -4,8 +4,9 @@ use crate::elf::{Elf, FileSource, HEADER_SIZE, Note};
 use crate::error::{Error, Result};
 use crate::wire;
 use hrt_abi::{FLAG_LINKED, INFO_MAGIC, InfoBlock, NOTE_TYPE, NoteDesc, STUB_ENTRY_OFFSET};
-use std::fs::OpenOptions;
-use std::os::unix::fs::FileExt;
+use std::fs::{File, OpenOptions, Permissions};
+use std::io::ErrorKind;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 
 /// Offset of `e_entry` in the ELF header.
@@ -100,11 +101,7 @@ pub fn finish(output: &Path) -> Result<Finished> {
         Ok(m) if m.is_file() => {}
         _ => return Ok(Finished::Untouched),
     }
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(output)
-        .map_err(Error::file(output, "cannot open to finish the link"))?;
+    let file = open(output).map_err(Error::file(output, "cannot open to finish the link"))?;
     let size = file
         .metadata()
         .map_err(Error::file(output, "cannot read"))?
@@ -149,4 +146,20 @@ pub fn finish(output: &Path) -> Result<Finished> {
         E_ENTRY,
     )?;
     Ok(Finished::Hybrid)
+}
+
+/// Opens the output, even if the umask has taken its owner's rights to read or write.
+fn open(output: &Path) -> std::io::Result<File> {
+    let open = || OpenOptions::new().read(true).write(true).open(output);
+    match open() {
+        Err(e) if e.kind() == ErrorKind::PermissionDenied => {
+            let mode = std::fs::metadata(output)?.permissions();
+            let more = Permissions::from_mode(mode.mode() | 0o600);
+            std::fs::set_permissions(output, more)?;
+            let opened = open();
+            std::fs::set_permissions(output, mode)?;
+            opened
+        }
+        other => other,
+    }
 }

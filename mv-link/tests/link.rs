@@ -241,18 +241,21 @@ fn failures_and_odd_outputs() {
 #[test]
 fn modes() {
     let d = Dir::new();
-    let mode = |f: &str| fs::metadata(d.path(f)).expect("there").permissions().mode();
-    assert!(
-        d.ok("sh", &["-c", "umask 027; gcc hello.c -o plain"])
-            .status
-            .success()
-    );
-    let command = format!(
-        "umask 027; gcc -B{}/ hello.c -o hybrid",
-        d.path("bin").display()
-    );
-    d.ok("sh", &["-c", &command]);
-    assert_eq!(mode("plain"), mode("hybrid"));
+    let bin = d.path("bin").display().to_string();
+    let mode = |f: &str| {
+        let meta = fs::metadata(d.path(f)).expect("there");
+        meta.permissions().mode()
+    };
+    for umask in ["022", "027", "0222"] {
+        d.ok(
+            "sh",
+            &["-c", &format!("umask {umask}; gcc hello.c -o plain")],
+        );
+        let link = format!("umask {umask}; gcc -B{bin}/ hello.c -o hybrid");
+        d.ok("sh", &["-c", &link]);
+        assert_eq!(mode("plain"), mode("hybrid"), "umask {umask}");
+        assert!(d.is_hybrid("hybrid"), "umask {umask}");
+    }
 }
 
 #[test]
