@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Dir, KINDS, MV_LINK, exists, have, linkers, skip, text};
+use common::{Dir, KINDS, MV_LINK, exists, have, impossible, linkers, skip, text};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
@@ -30,7 +30,7 @@ fn every_kind() {
             let choose = format!("-fuse-ld={linker}");
             let args = [&["-g", "hello.c", "-o", "plain", choose.as_str()][..], kind].concat();
             if !d.gcc(&args).status.success() {
-                skip(&format!("gcc {args:?} does not link"));
+                impossible(&format!("gcc {args:?} does not link"));
                 continue;
             }
             let in_place = hybridize(&d, "plain");
@@ -61,7 +61,7 @@ fn every_kind() {
                     done.status.success() && d.run(d.path(to), &["x"]).status.code() == Some(7)
                 };
                 if !tried("plain", "p") {
-                    skip(&format!(
+                    impossible(&format!(
                         "{linker} {kind:?}: '{line}' breaks the plain program too"
                     ));
                     continue;
@@ -159,7 +159,7 @@ fn musl_and_go() {
             let args = [&["hello.c", "-o", "plain"][..], flags].concat();
             let out = d.run("musl-gcc", &args);
             if !out.status.success() || d.run(d.path("plain"), &["x"]).status.code() != Some(7) {
-                skip(&format!(
+                impossible(&format!(
                     "musl-gcc {flags:?} makes no program that runs here"
                 ));
                 continue;

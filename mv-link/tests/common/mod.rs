@@ -2,6 +2,7 @@
 #![allow(dead_code)] // each test file uses a part
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -158,9 +159,14 @@ pub fn text(out: &Output) -> String {
     )
 }
 
-/// Says loudly what is not tested.
+/// Says loudly what is not tested here, past the test harness, which hides what a test prints.
 pub fn skip(why: &str) {
-    eprintln!("SKIP: {why}");
+    let _ = std::io::stderr().write_all(format!("SKIP: {why}\n").as_bytes());
+}
+
+/// Says what cannot be tested anywhere, because it does not work without mv-link either.
+pub fn impossible(why: &str) {
+    eprintln!("impossible: {why}");
 }
 
 pub fn have(program: &str) -> bool {
