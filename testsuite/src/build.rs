@@ -250,6 +250,8 @@ pub fn executable(
                     "stringop-overread",
                     "stringop-overflow",
                     "maybe-uninitialized",
+                    "cast-function-type",
+                    "clobbered",
                 ]
                 .map(|w| format!("-Wno-{w}").into()),
             );
