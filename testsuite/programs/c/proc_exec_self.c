@@ -34,7 +34,7 @@ int main(int argc, char **argv) {
         for (char **e = environ; *e; e++) if (strncmp(*e, "HRT_", 4) && strncmp(*e, "FIRST", 5) && strncmp(*e, "PATH", 4)) printf("env %s\n", *e);
         return done();
     }
-    char num[10];
+    char num[20];
     sprintf(num, "%d", n + 1);
     char *args[] = {"prog", num, NULL};
     if (n == 1) execl("./prog", "other name", num, "extra", NULL);
