@@ -15,6 +15,7 @@
 //! | `with: OUT = SRC FLAGS...` | builds `lib/SRC` plainly to `OUT` (`*.so`: shared) in the run's directory; may be repeated | |
 //! | `files: F...` | files made by the program, compared | none |
 //! | `hosted-line: OLD => NEW` | a documented difference: this line of output is another one on `hosted` | |
+//! | `no-trace: WHY` | not run with `HRT_TRACE`, skipped with this reason | |
 //! | `native-only: WHY` | not run on the hosted platform, skipped with this reason | |
 
 use anyhow::{Context, Result, bail, ensure};
@@ -174,6 +175,8 @@ pub struct Directives {
     pub hosted_lines: Vec<(String, String)>,
     /// Why it is not run on the hosted platform.
     pub native_only: Option<String>,
+    /// Why it is not run with a trace.
+    pub no_trace: Option<String>,
 }
 
 impl Default for Directives {
@@ -193,6 +196,7 @@ impl Default for Directives {
             files: Vec::new(),
             hosted_lines: Vec::new(),
             native_only: None,
+            no_trace: None,
         }
     }
 }
@@ -280,6 +284,7 @@ impl Directives {
                 self.hosted_lines
                     .push((old.trim().to_owned(), new.trim().to_owned()));
             }
+            "no-trace" => self.no_trace = Some(value.to_owned()),
             "native-only" => self.native_only = Some(value.to_owned()),
             _ => bail!("unknown directive"),
         }

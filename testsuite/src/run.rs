@@ -120,7 +120,7 @@ pub fn run(
     Ok(Run {
         outcome: Outcome {
             stdout: std::fs::read(&stdout)?,
-            stderr: std::fs::read(&stderr)?,
+            stderr: without_ids(&std::fs::read(&stderr)?),
             exit: status.code().unwrap_or(-1),
             signal: status.signal(),
             files,
@@ -130,6 +130,29 @@ pub fn run(
         trace: std::fs::read(&traced).unwrap_or_default(),
         took,
     })
+}
+
+/// Rust's messages name the thread with its id, `thread 'main' (1234) panicked`: that number is blotted out.
+fn without_ids(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    for line in text.split_inclusive(|&b| b == b'\n') {
+        let id = line
+            .starts_with(b"thread '")
+            .then(|| line.windows(3).position(|w| w == b"' ("))
+            .flatten()
+            .map(|at| at + 3);
+        match id {
+            Some(from) => {
+                let digits = line[from..].iter().take_while(|b| b.is_ascii_digit());
+                let to = from + digits.count();
+                out.extend_from_slice(&line[..from]);
+                out.extend_from_slice(if to > from { b"N" } else { b"" });
+                out.extend_from_slice(&line[to..]);
+            }
+            None => out.extend_from_slice(line),
+        }
+    }
+    out
 }
 
 fn place(from: &Path, to: &Path) -> Result<()> {
@@ -273,5 +296,18 @@ impl Run {
             check.check(&self.stats)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_ids;
+
+    #[test]
+    fn thread_ids_are_blotted_out() {
+        let text = b"\nthread 'main' (1234) panicked at a.rs:1:2:\nother (77)\n";
+        let want = b"\nthread 'main' (N) panicked at a.rs:1:2:\nother (77)\n";
+        assert_eq!(without_ids(text), want);
+        assert_eq!(without_ids(b"thread 'x' (y"), b"thread 'x' (y");
     }
 }

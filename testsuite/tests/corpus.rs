@@ -98,6 +98,11 @@ impl Case {
         {
             return Ok(Completion::ignored_with(why));
         }
+        if mode == Mode::Trace
+            && let Some(why) = &d.no_trace
+        {
+            return Ok(Completion::ignored_with(why));
+        }
         let plain = self.plain()?;
         if plain.outcome.exit == CANNOT_RUN {
             let text = String::from_utf8_lossy(&plain.outcome.stdout).into_owned();

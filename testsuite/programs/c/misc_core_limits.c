@@ -1,3 +1,4 @@
+//@ no-trace: writing the trace is itself under RLIMIT_FSIZE
 // RLIMIT_CPU gives SIGXCPU; RLIMIT_FSIZE gives SIGXFSZ or EFBIG; RLIMIT_NPROC-like refusals of fork are errors.
 #include "check.h"
 #include <sys/resource.h>

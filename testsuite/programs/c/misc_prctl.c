@@ -30,5 +30,6 @@ int main(void) {
     int e = errno;
     printf("descriptors until EMFILE: %d\n", n);
     OK(e == EMFILE);
+    close(10); // the statistics need one
     return done();
 }
