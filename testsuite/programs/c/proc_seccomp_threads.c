@@ -6,9 +6,9 @@
 #include <stddef.h>
 #include <sys/prctl.h>
 static volatile int stop;
-static long seen[3];
+static volatile long seen[3];
 static void *body(void *a) {
-    long *n = a;
+    volatile long *n = a;
     while (!stop) { long r = RAW(SYS_getuid); if (r == -77) ++*n; }
     return NULL;
 }
@@ -21,11 +21,11 @@ int main(void) {
     };
     struct sock_fprog p = {4, f};
     pthread_t t[3];
-    for (int i = 0; i < 3; i++) pthread_create(&t[i], NULL, body, &seen[i]);
+    for (int i = 0; i < 3; i++) pthread_create(&t[i], NULL, body, (void *)&seen[i]);
     millis(5);
     OK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
     OK(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &p) == 0);
-    millis(20);
+    for (int i = 0; i < 5000 && !(seen[0] && seen[1] && seen[2]); i++) millis(1);
     stop = 1;
     for (int i = 0; i < 3; i++) pthread_join(t[i], NULL);
     OK(seen[0] > 0 && seen[1] > 0 && seen[2] > 0);

@@ -1,3 +1,4 @@
+//@ limit: 6
 //@ variants: dynamic-pie static
 // SIGSYS is the program's own to use: raise, kill, block, wait for, query, ignore, die by.
 #include "check.h"

@@ -1,3 +1,4 @@
+//@ limit: 6
 //@ flags: -mno-red-zone
 // The trap flag: the program single-steps itself across a system call; it must not go astray.
 #include "check.h"
