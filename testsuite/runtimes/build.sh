@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# build.sh NAME plain|hybrid: builds a runtime with cc or with mv-cc, once for each source and toolchain, and prints where.
+# build.sh NAME plain|hybrid: builds a runtime with cc or with mv-cc (MV_RELINK=1: makes the hybrid from the plain build), once for each source and toolchain, and prints where.
 . "$(dirname "$0")/lib.sh"
 . "$ROOT/testsuite/scripts/deps.sh"
 
@@ -11,4 +11,4 @@ esac
 load_runtime "$1"
 need_packages "${RT_PACKAGES[@]}"
 build "$2" || exit 1
-printf '%s (%s): %s\n' "$1" "$2" "$BUILT"
+printf '%s (%s): %s\n' "$1" "$([ "$2" = plain ] && echo plain || hybrid_kind)" "$BUILT"

@@ -6,6 +6,8 @@
 #   src/SOURCE/               Debian source packages as downloaded
 #   build/NAME/plain-KEY/     built with CC=cc; KEY: the source package
 #   build/NAME/hybrid-KEY/    built with CC=mv-cc; KEY: the source package and the toolchain
+#   build/NAME/relink-KEY/    MV_RELINK=1 instead of that: a copy of the plain build, its executables put through
+#                             mv-link --hybridize: minutes faster, but it says nothing about mv-cc
 set -euo pipefail
 
 RT_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -112,6 +114,13 @@ apt_index() {
     touch "$stamp"
 }
 
+# download PACKAGE[/RELEASE]: its source package into $dir.
+download() { # $dir is the caller's
+    rm -f "${dir:?}"/*
+    (cd "$dir" && timeout 600 apt-get -qq -o Dir::Etc::sourcelist=/dev/null -o Dir::Etc::sourceparts="$CACHE/apt/parts" \
+        -o Dir::State::lists="$CACHE/apt/lists" -o APT::Sandbox::User= source --download-only "$1")
+}
+
 # fetch: the source package of the loaded runtime; sets RT_ORIG (the upstream tarball) and RT_KEY.
 fetch() {
     local dir=$CACHE/src/$RT_SOURCE dsc
@@ -121,10 +130,9 @@ fetch() {
     if [ ! -e "$dir/complete" ]; then
         printf '== fetching the Debian source package %s\n' "$RT_SOURCE"
         apt_index
-        rm -f "$dir"/*
-        # apt verifies what it downloads against the signed index.
-        (cd "$dir" && timeout 600 apt-get -qq -o Dir::Etc::sourcelist=/dev/null -o Dir::Etc::sourceparts="$CACHE/apt/parts" \
-            -o Dir::State::lists="$CACHE/apt/lists" -o APT::Sandbox::User= source --download-only "$RT_SOURCE") ||
+        # apt verifies what it downloads against the signed index. Where a mirror lacks the newest update, the release's own
+        # version has the same upstream tarball.
+        download "$RT_SOURCE" || download "$RT_SOURCE/$(. /etc/os-release && printf '%s' "$VERSION_CODENAME")" ||
             die "apt-get source $RT_SOURCE failed"
         touch "$dir/complete"
     fi
@@ -160,7 +168,32 @@ build_dir() {
     case $1 in
     plain) printf '%s' "$CACHE/build/$RT_NAME/plain-$RT_KEY" ;;
     hybrid) printf '%s' "$CACHE/build/$RT_NAME/hybrid-$RT_KEY-$MV_HASH" ;;
+    relink) printf '%s' "$CACHE/build/$RT_NAME/relink-$RT_KEY-$MV_HASH" ;;
     esac
+}
+
+# hybrid_kind: how hybrids are made: by a build with mv-cc (hybrid), or from the plain build (relink).
+hybrid_kind() {
+    if [ "${MV_RELINK:-0}" = 1 ]; then printf 'relink'; else printf 'hybrid'; fi
+}
+
+# relink DIR: fills DIR/src from the plain build. rt_executables prints the executables, below the root of the sources.
+relink() {
+    local dir=$1 plain file
+    plain=$(build_dir plain)
+    if ! [ -e "$plain/built" ]; then
+        printf 'MV_RELINK=1 needs the plain build of %s first\n' "$RT_NAME" >&2
+        return 1
+    fi
+    printf '== %s (relink): the plain build, its executables rewritten by mv-link --hybridize; mv-cc has no part in this\n' "$RT_NAME"
+    cp -a "$plain/src" "$dir/" || return 1
+    while read -r file; do
+        if [ -f "$plain/src/$file" ]; then
+            rm "$dir/src/$file"
+            timeout 120 "$MV_BIN/mv-link" --hybridize "$plain/src/$file" -o "$dir/src/$file" || return 1
+            touch -r "$plain/src/$file" "$dir/src/$file"
+        fi
+    done < <(rt_executables)
 }
 
 # build plain|hybrid: builds the loaded runtime unless that is done already; sets BUILT to its folder.
@@ -171,6 +204,7 @@ build() {
     if [ "$kind" = hybrid ]; then
         toolchain
         cc=$MV_BIN/mv-cc
+        kind=$(hybrid_kind)
     fi
     dir=$(build_dir "$kind")
     mkdir -p "$CACHE/build/$RT_NAME"
@@ -184,8 +218,12 @@ build() {
             rm -rf "$old"
         done
         mkdir -p "$dir/src"
-        rt_unpack "$dir/src"
+        [ "$kind" = relink ] || rt_unpack "$dir/src"
         (
+            if [ "$kind" = relink ]; then
+                relink "$dir"
+                exit
+            fi
             unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES
             if [ "$kind" = hybrid ]; then
                 export HRT_PLATFORM=$MV_TEST_PLATFORM

@@ -11,6 +11,18 @@ rt_build() {
     step "lua ($kind): make" 300 "$log" make -C "$src" linux CC="$cc -std=gnu99"
 }
 
+rt_executables() {
+    printf '%s\n' src/lua src/luac
+}
+
+rt_benches() {
+    printf 'heavy|"$RT/src/lua" "$RT_HOME/heavy.lua"\n'
+}
+
+rt_build_bench() {
+    make -C src clean && make -C src linux CC="$CC -std=gnu99"
+}
+
 rt_checks() {
     local script name
 

@@ -20,6 +20,14 @@ rt_executables() {
     printf '%s\n' sqlite3 speedtest1
 }
 
+rt_benches() {
+    printf 'speedtest1|"$RT/speedtest1" --size 40 t.db\n'
+}
+
+rt_build_bench() {
+    make clean && ./configure CC="$CC" --disable-tcl --disable-readline && make sqlite3
+}
+
 rt_checks() {
     local sql name
     check version '"$RT/sqlite3" --version'
