@@ -27,6 +27,8 @@ const MEDIATED: &[u16] = &[
     58,  // vfork
     59,  // execve: the dispatch signal's disposition and mask, as the program sees them
     60,  // exit: the thread's kernel block is freed
+    127, // rt_sigpending: SIGSYS, which is never really blocked
+    128, // rt_sigtimedwait: likewise
     130, // rt_sigsuspend: mask as for rt_sigprocmask
     131, // sigaltstack: the real one is the kernel's
     157, // prctl: dispatch itself, seccomp

@@ -52,6 +52,11 @@ pub struct Block {
     pub borrowed: u32,
     /// Signals that reached a handler of the program.
     pub signals: AtomicU64,
+    /// 1 if a SIGSYS waits that the program has blocked.
+    pub sigsys_pending: u32,
+    reserved2: u32,
+    /// Its siginfo.
+    pub sigsys_info: [u64; 16],
     /// The program's own alternate signal stack (sigaltstack(2)).
     pub alt: AltStack,
     /// 1 while a signal frame is moved to the program's stack.
@@ -205,6 +210,7 @@ unsafe fn reset(b: *mut Block) {
     unsafe {
         (*b).deferred = 0;
         (*b).sigsys_blocked = 0;
+        (*b).sigsys_pending = 0;
         (*b).borrowed = 0;
         (*b).moving = 0;
         (*b).alt = AltStack::NONE;

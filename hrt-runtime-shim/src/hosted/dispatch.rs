@@ -187,6 +187,10 @@ unsafe fn mediate(b: *mut Block, f: &mut Frame, slot: Slot, number: usize) -> Op
         }
         nr::RT_SIGACTION => Next::Done(signals::sigaction(a0, a1, a2, a3)),
         nr::RT_SIGPROCMASK => Next::Done(signals::sigprocmask(a0, a1, a2, a3)),
+        nr::RT_SIGPENDING => Next::Done(signals::sigpending(b, a0, a1)),
+        nr::RT_SIGTIMEDWAIT => {
+            signals::sigtimedwait(b, a0, a1, a3).map_or(Next::Forward, Next::Done)
+        }
         nr::SIGALTSTACK => Next::Done(signals::sigaltstack(b, a0, a1, f.rsp as usize)),
         nr::RT_SIGSUSPEND => return masked(f, slot, a0, a1, |s, mask, _| s.args[0] = mask),
         nr::PPOLL => return masked(f, slot, a3, a4, |s, mask, _| s.args[3] = mask),
@@ -238,7 +242,7 @@ unsafe fn mediate(b: *mut Block, f: &mut Frame, slot: Slot, number: usize) -> Op
             59 => Next::Done(raw::err(errno::EINVAL)),
             // PR_SET_SECCOMP
             22 => {
-                confine();
+                confine(a1 == 1);
                 Next::Forward
             }
             _ => Next::Forward,
@@ -246,7 +250,7 @@ unsafe fn mediate(b: *mut Block, f: &mut Frame, slot: Slot, number: usize) -> Op
         nr::SECCOMP => {
             // SECCOMP_SET_MODE_STRICT and SECCOMP_SET_MODE_FILTER; others only ask
             if a0 < 2 {
-                confine();
+                confine(a0 == 0);
             }
             Next::Forward
         }
@@ -341,8 +345,12 @@ fn end(b: *mut Block, f: &mut Frame, slot: Slot, number: usize) -> Option<Next> 
     }
 }
 
-/// The program goes into a jail: from now on the kernel makes no call of its own accord.
-fn confine() {
+/// The program goes into a jail: from now on the kernel makes no call of its own accord. A `strict` one
+/// (SECCOMP_MODE_STRICT) leaves not even what a report takes.
+fn confine(strict: bool) {
+    if strict {
+        observe::forbid();
+    }
     if !CONFINED.swap(true, Ordering::AcqRel) {
         let lock = slots::lock();
         patch::ENABLED.store(false, Ordering::Relaxed);

@@ -305,6 +305,10 @@ hrt_signal_kept:                    /* from here on r12 is the ucontext: see pro
     subq    {image}(%rip), %rcx
     cmpq    {image_size}(%rip), %rcx
     jb      4f
+    movq    168(%rdx), %rcx
+    subq    {island}(%rip), %rcx
+    cmpq    $4096, %rcx
+    jb      4f
     leaq    {handlers}(%rip), %r11
     movq    (%r11,%rax,8), %r11
     incq    %gs:{SIGNALS}
@@ -418,6 +422,7 @@ hrt_restorer:
     child = sym super::threads::hrt_child,
     image = sym super::IMAGE,
     image_size = sym super::IMAGE_SIZE,
+    island = sym super::patch::ISLAND_AT,
     handlers = sym super::signals::HANDLER_ADDRESSES,
     in_kernel = sym super::signals::hrt_signal_in_kernel,
     sigsys = sym super::signals::hrt_sigsys_rust,

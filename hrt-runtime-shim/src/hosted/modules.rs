@@ -138,6 +138,9 @@ pub fn init(start: &Start, lock: &Guard) {
     let (Some(phdr), Some(count)) = (start.aux(at::PHDR), start.aux(at::PHNUM)) else {
         return;
     };
+    if phdr == 0 {
+        return; // the headers are in no segment
+    }
     let headers = phdr as *const Phdr;
     // SAFETY: AT_PHDR and AT_PHNUM describe the program's headers (getauxval(3)); ld.so's r_debug and link_map are as
     // <link.h> says, and complete, since ld.so has finished.

@@ -179,6 +179,12 @@ pub fn report(b: *mut Block) {
     STATS.write(text.bytes());
 }
 
+/// No report can be written any more.
+pub fn forbid() {
+    STATS.on.store(false, Ordering::Relaxed);
+    TRACE.on.store(false, Ordering::Relaxed);
+}
+
 /// In the child of a fork: nothing has been reported.
 pub fn after_fork() {
     BUSY.store(false, Ordering::Relaxed);

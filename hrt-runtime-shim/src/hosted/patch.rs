@@ -30,6 +30,19 @@ struct Islands(UnsafeCell<[Island; ISLANDS]>);
 unsafe impl Sync for Islands {}
 static NEAR: Islands = Islands(UnsafeCell::new([Island { at: 0, used: 0 }; ISLANDS]));
 
+/// Address of the first island: the only one there is but in very large processes.
+pub static ISLAND_AT: AtomicUsize = AtomicUsize::new(0);
+
+/// Where execution at `rip` goes, if that is in the first island.
+pub fn island_target(rip: usize) -> Option<usize> {
+    let at = ISLAND_AT.load(Ordering::Relaxed);
+    if at == 0 || rip.wrapping_sub(at) >= 4096 {
+        return None;
+    }
+    // SAFETY: the island's data page follows its code.
+    Some(unsafe { ((rip & !7) as *const usize).byte_add(4096).read() })
+}
+
 fn reaches(from: usize, to: usize) -> bool {
     // A margin for the length of the module.
     from.abs_diff(to) < 0x7f00_0000
@@ -45,6 +58,7 @@ fn near(from: usize, to: usize, lowest: usize, _lock: &Guard) -> Option<usize> {
     for i in islands.iter_mut() {
         if i.at == 0 {
             i.at = map_island(lowest)?;
+            let _ = ISLAND_AT.compare_exchange(0, i.at, Ordering::Relaxed, Ordering::Relaxed);
             i.used = 0;
         }
         if i.used < ISLAND && reaches(from, i.at) {

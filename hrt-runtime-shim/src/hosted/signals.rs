@@ -8,7 +8,7 @@
 use super::block::{self, Block};
 use super::frame::{self, Spill};
 use super::slots::{self, Slot};
-use super::{IMAGE, dispatch};
+use super::{IMAGE, dispatch, patch};
 use crate::raw::{self, nr};
 use crate::report;
 use core::cell::UnsafeCell;
@@ -30,6 +30,16 @@ const SA_NODEFER: u64 = 0x4000_0000;
 const SA_SIGINFO: u64 = 4;
 const SA_ONSTACK: u64 = 0x0800_0000;
 const SA_RESTART: u64 = 0x1000_0000;
+/// `UAPI_SA_FLAGS` of x86-64 (Linux, `include/linux/signal_types.h`).
+const KNOWN_FLAGS: u64 = SA_RESTORER
+    | SA_RESETHAND
+    | SA_NODEFER
+    | SA_ONSTACK
+    | SA_RESTART
+    | SA_SIGINFO
+    | 0x1 // SA_NOCLDSTOP
+    | 0x2 // SA_NOCLDWAIT
+    | 0x800; // SA_EXPOSE_TAGBITS
 /// `si_code` of Syscall User Dispatch (`include/uapi/asm-generic/siginfo.h`).
 const SYS_USER_DISPATCH: i32 = 2;
 
@@ -171,6 +181,10 @@ pub fn sigaction(sig: usize, new: usize, old: usize, size: usize) -> isize {
         }
         // SAFETY: just seen to be readable.
         action = unsafe { (new as *const Action).read_unaligned() };
+        // As Linux does: flags that it does not know are dropped (since 5.11), and
+        // SIGKILL and SIGSTOP cannot be blocked.
+        action.mask &= !(1 << 8 | 1 << 18);
+        action.flags &= KNOWN_FLAGS;
     }
     let mut previous = NO_ACTION;
     if sig == SIGSYS {
@@ -278,7 +292,17 @@ pub fn sigprocmask(how: usize, set: usize, old: usize, size: usize) -> isize {
             _ => was,
         };
         // SAFETY: the calling thread's own block.
-        unsafe { (*b).sigsys_blocked = now };
+        unsafe {
+            (*b).sigsys_blocked = now;
+            if now == 0 && (*b).sigsys_pending != 0 {
+                (*b).sigsys_pending = 0;
+                let info = (*b).sigsys_info;
+                let (pid, tid) = ((*b).pid as usize, (*b).tid as usize);
+                let at = info.as_ptr() as usize;
+                // Comes at the exit from the kernel.
+                raw::syscall4(nr::RT_TGSIGQUEUEINFO, pid, tid, SIGSYS, at);
+            }
+        }
         if named && how != 1 {
             let bit = SIGSYS_BIT;
             // SAFETY: a local set of eight bytes.
@@ -293,6 +317,39 @@ pub fn sigprocmask(how: usize, set: usize, old: usize, size: usize) -> isize {
         }
     }
     0
+}
+
+/// rt_sigpending(2) for the program.
+pub fn sigpending(b: *mut Block, set: usize, size: usize) -> isize {
+    // SAFETY: Linux checks the address.
+    let r = unsafe { raw::syscall4(nr::RT_SIGPENDING, set, size, 0, 0) };
+    // SAFETY: Linux has just written it; the block is the calling thread's own.
+    unsafe {
+        if r == 0 && size == 8 && (*b).sigsys_pending != 0 {
+            let p = set as *mut u64;
+            p.write_unaligned(p.read_unaligned() | SIGSYS_BIT);
+        }
+    }
+    r
+}
+
+/// rt_sigtimedwait(2) for the program, as far as it concerns a SIGSYS that is kept; `None` if it does not.
+pub fn sigtimedwait(b: *mut Block, set: usize, info: usize, size: usize) -> Option<isize> {
+    // SAFETY: the calling thread's own block; the set is seen to be readable before it is read.
+    unsafe {
+        if (*b).sigsys_pending == 0 || size != 8 || !raw::can_read8(set) {
+            return None;
+        }
+        if (set as *const u64).read_unaligned() & SIGSYS_BIT == 0 {
+            return None;
+        }
+        let kept = (*b).sigsys_info;
+        (*b).sigsys_pending = 0;
+        if info != 0 && !put(info, &kept) {
+            return Some(raw::err(raw::errno::EFAULT));
+        }
+        Some(SIGSYS as isize)
+    }
 }
 
 /// Before an exec: makes the program's view of SIGSYS the real one. Returns false if there is nothing to do.
@@ -470,6 +527,13 @@ fn program_context(b: *mut Block, c: &Context) {
     // Each step leads nearer to the program: exit window, replaced arguments, slot, program.
     for _ in 0..4 {
         let rip = c.get(reg::RIP) as usize;
+        if let Some(to) = patch::island_target(rip) {
+            // Nothing has been done.
+            if let Some(slot) = Slot::containing(to) {
+                c.set(reg::RIP, slot.not_entered(to) as u64);
+            }
+            return;
+        }
         if let Some(slot) = Slot::containing(rip) {
             c.set(reg::RIP, slot.program_counter(rip, c.get(reg::RAX)) as u64);
             return;
@@ -654,6 +718,11 @@ pub unsafe extern "C" fn hrt_signal_in_kernel(
     let b = block::current();
     let c = Context(uc);
     let action = entry_at(entry(number)).unwrap_or(NO_ACTION);
+    // SAFETY: siginfo starts with si_signo, si_errno, si_code.
+    if sig == 5 && unsafe { *info.add(2) } == 2 {
+        // TRAP_TRACE: a program that steps through itself sees a system call as one step.
+        return 0;
+    }
     // SAFETY: the calling thread's own block.
     if unsafe { (*b).moving } != 0 {
         kernel_fault(sig, &c);
@@ -781,6 +850,17 @@ pub unsafe extern "C" fn hrt_sigsys_rust(
         return;
     }
     program_context(b, &c);
+    // SAFETY: the calling thread's own block; a siginfo is 128 bytes.
+    unsafe {
+        if (*b).sigsys_blocked != 0 && code <= 0 {
+            // As for any standard signal, one is kept.
+            if (*b).sigsys_pending == 0 {
+                (*b).sigsys_info = *info.cast();
+                (*b).sigsys_pending = 1;
+            }
+            return;
+        }
+    }
     let lock = slots::lock();
     // SAFETY: the lock is held.
     let held = unsafe { &mut *SIGSYS_ACTION.0.get() };

@@ -217,6 +217,19 @@ impl Slot {
         }
     }
 
+    /// Where the program is before it enters the slot at `entry`.
+    #[must_use]
+    pub fn not_entered(self, entry: usize) -> usize {
+        // SAFETY: data of a slot that a site leads to is complete.
+        unsafe {
+            if entry == self.known_entry() {
+                (*self.site()).resume
+            } else {
+                (*self.site()).site
+            }
+        }
+    }
+
     /// Where execution at `rip`, inside this slot's code, is in terms of the program: after its `syscall` with the result
     /// in place, or before it with nothing done and the number in `rax`.
     #[must_use]
