@@ -11,6 +11,7 @@ use super::{CONFINED, modules, observe, patch, threads};
 use crate::raw::{self, errno, nr};
 use crate::report;
 use core::sync::atomic::{AtomicU64, Ordering};
+use hrt_kernel::bpf;
 use hrt_kernel::classes::{self, Class};
 
 /// Calls that Syscall User Dispatch trapped.
@@ -242,7 +243,7 @@ unsafe fn mediate(b: *mut Block, f: &mut Frame, slot: Slot, number: usize) -> Op
             59 => Next::Done(raw::err(errno::EINVAL)),
             // PR_SET_SECCOMP
             22 => {
-                confine(a1 == 1);
+                confine(a1 == 1, a2);
                 Next::Forward
             }
             _ => Next::Forward,
@@ -250,7 +251,7 @@ unsafe fn mediate(b: *mut Block, f: &mut Frame, slot: Slot, number: usize) -> Op
         nr::SECCOMP => {
             // SECCOMP_SET_MODE_STRICT and SECCOMP_SET_MODE_FILTER; others only ask
             if a0 < 2 {
-                confine(a0 == 0);
+                confine(a0 == 0, a2);
             }
             Next::Forward
         }
@@ -346,10 +347,37 @@ fn end(b: *mut Block, f: &mut Frame, slot: Slot, number: usize) -> Option<Next> 
 }
 
 /// The program goes into a jail: from now on the kernel makes no call of its own accord. A `strict` one
-/// (SECCOMP_MODE_STRICT) leaves not even what a report takes.
-fn confine(strict: bool) {
-    if strict {
+/// (SECCOMP_MODE_STRICT) leaves not even what a report takes; else `program` is a `struct sock_fprog`.
+fn confine(strict: bool, program: usize) {
+    let allows = |number: usize| {
+        if strict {
+            return matches!(number, 0 | nr::WRITE | nr::EXIT | nr::RT_SIGRETURN);
+        }
+        if !raw::can_read(program, 16) {
+            return true; // Linux refuses the filter
+        }
+        // SAFETY: just seen to be readable: a length and a pointer.
+        let (len, filter) = unsafe {
+            (
+                usize::from((program as *const u16).read_unaligned()),
+                ((program + 8) as *const usize).read_unaligned(),
+            )
+        };
+        let bytes = len * size_of::<bpf::Insn>();
+        if len == 0 || filter % 4 != 0 || !(0..bytes).step_by(8).all(|i| raw::can_read8(filter + i))
+        {
+            return true;
+        }
+        // SAFETY: just seen to be readable, and aligned.
+        let filter = unsafe { core::slice::from_raw_parts(filter as *const bpf::Insn, len) };
+        bpf::allows(filter, number as u32)
+    };
+    if ![nr::OPEN, nr::WRITE, nr::CLOSE].into_iter().all(allows) {
         observe::forbid();
+    }
+    if !allows(nr::RT_SIGRETURN) {
+        // A trap could not be returned from.
+        super::dispatch_off();
     }
     if !CONFINED.swap(true, Ordering::AcqRel) {
         let lock = slots::lock();

@@ -212,7 +212,8 @@ hrt_window_start:
     movl    %gs:{DEFERRED}, %ecx
     jrcxz   1f
     jmp     2f
-1:  jmpq    *%gs:{TARGET}
+1:  movq    %gs:{TARGET}, %rcx      /* as `syscall` leaves it */
+    jmpq    *%rcx
     /* Signals wait: unblock them here, with the program's stack pointer and no use of its stack. */
 2:  movq    %rax, %gs:{SAVE}
     movq    %rdi, %gs:{SAVE}+8

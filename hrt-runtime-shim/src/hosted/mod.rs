@@ -54,6 +54,12 @@ fn dispatch_on() -> isize {
     }
 }
 
+/// Turns it off again for the calling thread.
+fn dispatch_off() {
+    // SAFETY: calls that no slot serves go to Linux from now on.
+    unsafe { raw::syscall6(nr::PRCTL, [PR_SET_SYSCALL_USER_DISPATCH, 0, 0, 0, 0, 0]) };
+}
+
 /// Points the calling thread's GS base at its block.
 fn set_gs(b: *mut block::Block) -> isize {
     if FSGSBASE.load(Ordering::Relaxed) {
@@ -134,8 +140,7 @@ impl Machine for Hosted {
             modules::init(&context.start, &lock);
         }
         if signals::init(b) != 0 {
-            // SAFETY: turns off what was turned on above.
-            unsafe { raw::syscall6(nr::PRCTL, [PR_SET_SYSCALL_USER_DISPATCH, 0, 0, 0, 0, 0]) };
+            dispatch_off();
             return Err("Linux refuses a handler for SIGSYS");
         }
         name_memory(context);

