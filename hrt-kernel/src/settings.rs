@@ -26,6 +26,17 @@ pub struct Settings<'a> {
     pub patch: bool,
 }
 
+/// The platform that a hybrid's build options ask for: `key = value` lines, values in quotes or not.
+#[must_use]
+pub fn built_platform(options: &[u8]) -> Option<Platform> {
+    options.split(|c| *c == b'\n').find_map(|line| {
+        let line = line.trim_ascii().strip_prefix(b"platform")?;
+        let value = line.trim_ascii().strip_prefix(b"=")?.trim_ascii();
+        let value = value.strip_prefix(b"\"").unwrap_or(value);
+        Platform::from_name(value.strip_suffix(b"\"").unwrap_or(value))
+    })
+}
+
 impl Default for Settings<'_> {
     fn default() -> Self {
         Settings {
@@ -143,6 +154,27 @@ mod tests {
             read(&[("HRT_TRACE", "syscalls")]).unwrap().trace,
             Output::Stderr
         );
+    }
+
+    #[test]
+    fn build_options() {
+        assert_eq!(
+            built_platform(b"platform = \"native\"\n"),
+            Some(Platform::Native)
+        );
+        assert_eq!(
+            built_platform(b"x = 1\nplatform=hosted"),
+            Some(Platform::Hosted)
+        );
+        for nothing in [
+            &b""[..],
+            b"platform",
+            b"platform = ",
+            b"platforms = hosted",
+            b"platform = \"",
+        ] {
+            assert_eq!(built_platform(nothing), None);
+        }
     }
 
     #[test]

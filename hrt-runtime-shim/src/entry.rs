@@ -29,7 +29,7 @@ pub struct Context {
 #[cfg_attr(feature = "payload", unsafe(no_mangle))]
 pub unsafe extern "C" fn hrt_payload_entry(
     sp: *mut usize,
-    _info: *const InfoBlock,
+    info: *const InfoBlock,
     base: usize,
     header: *const PayloadHeader,
     entry: usize,
@@ -41,7 +41,7 @@ pub unsafe extern "C" fn hrt_payload_entry(
 
     // A program that runs with more rights than its caller takes no orders from the caller's environment.
     let secure = start.aux(at::SECURE).unwrap_or(1) != 0;
-    let settings = if secure {
+    let mut settings = if secure {
         Settings::default()
     } else {
         match Settings::read(|name| start.env(name)) {
@@ -49,6 +49,24 @@ pub unsafe extern "C" fn hrt_payload_entry(
             Err(bad) => bad_setting(bad),
         }
     };
+    if settings.platform == Platform::Auto
+        && (secure || start.env(b"HRT_PLATFORM").is_none_or(<[u8]>::is_empty))
+    {
+        // SAFETY: the stub's promise: `info` is the information block, which mv-link has filled.
+        let options = unsafe {
+            let (delta, size) = ((*info).options_delta, (*info).options_size);
+            match delta {
+                0 => &[][..],
+                _ => core::slice::from_raw_parts(
+                    info.cast::<u8>().offset(delta as isize),
+                    size as usize,
+                ),
+            }
+        };
+        if let Some(platform) = hrt_kernel::settings::built_platform(options) {
+            settings.platform = platform;
+        }
+    }
     if settings.platform == Platform::Native {
         return entry;
     }
