@@ -44,6 +44,7 @@ pub mod nr {
     pub const PROCESS_VM_WRITEV: usize = 311;
     pub const SECCOMP: usize = 317;
     pub const EXECVEAT: usize = 322;
+    pub const MEMBARRIER: usize = 324;
     pub const PKEY_MPROTECT: usize = 329;
     pub const CLONE3: usize = 435;
     pub const EPOLL_PWAIT2: usize = 441;

@@ -145,13 +145,17 @@ pub fn try_patch(slot: Slot, rax: u64, lock: &Guard) {
     let code = unsafe { core::slice::from_raw_parts(low as *const u8, high - low) };
     let alone = THREADS.load(Ordering::Acquire) == 1;
     let patched = match sites::plan(code, at - low, rax) {
-        Some(Plan::Mov { at: mov }) if alone || sites::one_store(low + mov, 5) => {
+        Some(Plan::Mov { at: mov })
+            if alone
+                || sites::one_store(low + mov, 5)
+                || sites::one_store(low + mov, 2) && sync_cores() =>
+        {
             let mov = low + mov;
             near(mov, slot.known_entry(), range.start, lock)
                 .and_then(|to| sites::jmp32(mov, to))
                 .is_some_and(|jmp| {
                     slot.set_known(rax as u32, mov, lock);
-                    write(mov, &jmp, None)
+                    write(mov, &jmp, None, alone)
                 })
         }
         Some(_) => sites::springboard(code, at - low).is_some_and(|pad| {
@@ -162,7 +166,7 @@ pub fn try_patch(slot: Slot, rax: u64, lock: &Guard) {
             let jump =
                 near(pad, slot.any_entry(), range.start, lock).and_then(|to| sites::jmp32(pad, to));
             match (jump, sites::jmp8(at, pad)) {
-                (Some(far), Some(short)) => write(pad, &far, Some((at, &short))),
+                (Some(far), Some(short)) => write(pad, &far, Some((at, &short)), true),
                 _ => false,
             }
         }),
@@ -175,8 +179,21 @@ pub fn try_patch(slot: Slot, rax: u64, lock: &Guard) {
     }
 }
 
-/// Writes `bytes` at `at`, and after that `then`, into code.
-fn write(at: usize, bytes: &[u8], then: Option<(usize, &[u8])>) -> bool {
+/// Makes every thread of the process execute a serializing instruction (membarrier(2), PRIVATE_EXPEDITED_SYNC_CORE): none
+/// goes on with code as it was before. False where Linux cannot.
+fn sync_cores() -> bool {
+    const SYNC_CORE: usize = 1 << 5;
+    const REGISTER_SYNC_CORE: usize = 1 << 6;
+    // SAFETY: changes nothing.
+    unsafe {
+        raw::syscall4(nr::MEMBARRIER, SYNC_CORE, 0, 0, 0) == 0
+            || raw::syscall4(nr::MEMBARRIER, REGISTER_SYNC_CORE, 0, 0, 0) == 0
+                && raw::syscall4(nr::MEMBARRIER, SYNC_CORE, 0, 0, 0) == 0
+    }
+}
+
+/// Writes `bytes` at `at`, and after that `then`, into code. Unless `alone`, other threads may execute it meanwhile.
+fn write(at: usize, bytes: &[u8], then: Option<(usize, &[u8])>, alone: bool) -> bool {
     let mut low = at;
     let mut high = at + bytes.len();
     if let Some((at, bytes)) = then {
@@ -192,7 +209,17 @@ fn write(at: usize, bytes: &[u8], then: Option<(usize, &[u8])>) -> bool {
     }
     // SAFETY: writable now.
     unsafe {
-        store(at, bytes);
+        if alone || sites::one_store(at, bytes.len()) {
+            store(at, bytes);
+        } else {
+            // The instruction becomes a jump to itself by one store of two bytes, so that threads that come to it wait;
+            // once none is inside any more, its tail is written, and then its head.
+            store(at, &[0xeb, 0xfe]);
+            sync_cores();
+            store(at + 2, &bytes[2..]);
+            sync_cores();
+            store(at, &bytes[..2]);
+        }
         if let Some((at, bytes)) = then {
             core::sync::atomic::fence(Ordering::SeqCst);
             store(at, bytes);
