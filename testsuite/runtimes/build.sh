@@ -11,4 +11,8 @@ esac
 load_runtime "$1"
 need_packages "${RT_PACKAGES[@]}"
 build "$2" || exit 1
-printf '%s (%s): %s\n' "$1" "$([ "$2" = plain ] && echo plain || hybrid_kind)" "$BUILT"
+kind=plain
+if [ "$2" = hybrid ]; then
+    kind=$(hybrid_kind)
+fi
+printf '%s (%s): %s\n' "$1" "$kind" "$BUILT"

@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2030,SC2031,SC2034  # subshells export on purpose; callers use what is set here
+# shellcheck shell=bash disable=SC2030,SC2031,SC2034,SC2153,SC2317  # subshells export on purpose; callers use what is set here
 # Common ground of the scripts beside this file: where things are, fetching, building, comparing. To be sourced.
 #
 # Cache ($MV_CACHE, default ~/.cache/multiverse), below runtimes/:

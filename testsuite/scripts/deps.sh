@@ -40,9 +40,9 @@ need_cargo() {
         PATH=${CARGO_HOME:-${HOME:-/root}/.cargo}/bin:$PATH
     fi
     version=$(cargo --version 2>/dev/null | sed -n 's/^cargo \([0-9]*\)\.\([0-9]*\)\..*/\1 \2/p')
-    if [ -z "$version" ] || [ "${version% *}" -lt 1 ] || { [ "${version% *}" -eq 1 ] && [ "${version#* }" -lt 85 ]; }; then
+    if [ -z "$version" ] || [ "${version% *}" -lt 1 ] || { [ "${version% *}" -eq 1 ] && [ "${version#* }" -lt 87 ]; }; then
         cat >&2 <<EOF
-Multiverse needs Rust 1.85 or newer; found: $(cargo --version 2>/dev/null || echo 'no cargo').
+Multiverse needs Rust 1.87 or newer; found: $(cargo --version 2>/dev/null || echo 'no cargo').
 Debian 12's own packages (rustc, cargo: 1.63) are too old. The way out is rustup, which brings the current stable one:
 
     https://rustup.rs   (then open a new shell, so that cargo is on PATH)

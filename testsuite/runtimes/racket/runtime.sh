@@ -83,6 +83,7 @@ rt_checks() {
     # raco exe copies the executable, so that what it makes is a hybrid when racket is one.
     check exe --status 4 'cp "$RT_HOME/tests/exe.rkt" . && "$RT/bin/raco" exe -o made exe.rkt && mv made elsewhere && ./elsewhere one "two words"'
     check distribute --status 4 'cp "$RT_HOME/tests/exe.rkt" . && "$RT/bin/raco" exe -o made exe.rkt && "$RT/bin/raco" distribute dist made && dist/bin/made x'
+    # shellcheck disable=SC2053  # a pattern
     if [ -n "${MV_BIN:-}" ] && { [ -z "${ONLY:-}" ] || [[ $RT_NAME-exe-is-hybrid == $ONLY ]]; }; then
         exe_is_hybrid
     fi
