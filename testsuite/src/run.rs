@@ -87,7 +87,18 @@ pub fn run(
         command.env("HRT_TRACE", value);
     }
     let start = Instant::now();
-    let mut child = command.spawn().context("starting the program")?;
+    // The linker's descriptor may live on for a moment in a process that another trial is just starting (ETXTBSY).
+    let mut child = loop {
+        match command.spawn() {
+            Err(e)
+                if e.kind() == std::io::ErrorKind::ExecutableFileBusy
+                    && start.elapsed() < BUSY_LIMIT =>
+            {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            other => break other.context("starting the program")?,
+        }
+    };
     let pid = child.id();
     let group = Pid::from_child(&child);
     let mut pause = Duration::from_millis(1);
@@ -131,6 +142,9 @@ pub fn run(
         took,
     })
 }
+
+/// How long an executable may be busy.
+const BUSY_LIMIT: Duration = Duration::from_secs(5);
 
 /// Rust's messages name the thread with its id, `thread 'main' (1234) panicked`: that number is blotted out.
 fn without_ids(text: &[u8]) -> Vec<u8> {

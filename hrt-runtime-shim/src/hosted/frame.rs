@@ -60,7 +60,7 @@ impl Frame {
 
 /// Bytes of a [`Frame`].
 pub const FRAME_SIZE: usize = 400;
-const _: () = assert!(size_of::<Frame>() == FRAME_SIZE && FRAME_SIZE % 16 == 0);
+const _: () = assert!(size_of::<Frame>() == FRAME_SIZE && FRAME_SIZE.is_multiple_of(16));
 
 /// What a call whose arguments were replaced leaves on the program's stack, below the red zone, until it is back.
 #[repr(C)]

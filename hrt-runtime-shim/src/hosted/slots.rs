@@ -116,7 +116,7 @@ pub fn lock() -> Guard {
         core::hint::spin_loop();
         turns += 1;
         // The holder may wait for this very processor.
-        if turns % 1024 == 0 && !super::CONFINED.load(Ordering::Relaxed) {
+        if turns.is_multiple_of(1024) && !super::CONFINED.load(Ordering::Relaxed) {
             // SAFETY: sched_yield(2) changes nothing.
             unsafe { raw::syscall4(nr::SCHED_YIELD, 0, 0, 0, 0) };
         }
@@ -285,7 +285,7 @@ pub fn find_or_make(site: usize, _lock: &Guard) -> Option<Slot> {
     if n >= SLOTS {
         return None;
     }
-    if n % PER_PAGE == 0 && !make_page(n) {
+    if n.is_multiple_of(PER_PAGE) && !make_page(n) {
         return None;
     }
     USED.store(n + 1, Ordering::Relaxed);
