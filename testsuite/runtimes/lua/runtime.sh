@@ -34,7 +34,7 @@ rt_checks() {
     done
 
     check stdin-script --stdin "$RT_HOME/tests/strings.lua" '"$RT/src/lua" -'
-    check repl --stdin "$RT_HOME/repl.txt" '"$RT/src/lua" -i 2>&1'
+    check repl --status 4 --stdin "$RT_HOME/repl.txt" '"$RT/src/lua" -i 2>&1'
     check exit-status --status 7 '"$RT/src/lua" -e "os.exit(7)"'
     check exit-close --status 3 '"$RT/src/lua" -e "setmetatable({}, {__gc = function() print(\"closed\") end}) os.exit(3, true)"'
     check error-status --status 1 '"$RT/src/lua" -e "local function f() error({code = 2}) end f()"'
