@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# shellcheck disable=SC2031  # lib.sh sets these in subshells too, on purpose
 # bench.sh [--rounds N] [--build] NAME...: times each runtime's programs plain and hybrid, in turns, and compares.
 #   NAME      a runtime. Without --build its programs are timed; with --build, its whole build by cc and by mv-cc.
 #   --rounds  how often each is run (default 11; for builds 3). The two kinds alternate, and which goes first alternates too.
@@ -119,7 +120,10 @@ for name in "$@"; do
         skip "$name" "no benchmark"
         continue
     fi
-    build plain >/dev/null && PLAIN=$BUILT && build hybrid >/dev/null && HYBRID=$BUILT || die "$name does not build: see build.sh"
+    build plain >/dev/null || die "$name (plain) does not build: see build.sh"
+    PLAIN=$BUILT
+    build hybrid >/dev/null || die "$name (hybrid) does not build: see build.sh"
+    HYBRID=$BUILT
     while IFS='|' read -r -u 3 bench BENCH; do
         # shellcheck disable=SC2053  # a pattern
         if [ -n "${ONLY:-}" ] && [[ $name-$bench != $ONLY ]]; then continue; fi

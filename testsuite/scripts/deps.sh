@@ -54,5 +54,5 @@ EOF
 
 # What the toolchain itself needs, and what its tests need on top.
 BUILD_PACKAGES=(gcc libc6-dev binutils)
-TEST_PACKAGES=(g++ make dpkg-dev clang lld mold musl-tools patchelf gdb shellcheck)
+TEST_PACKAGES=(g++ make dpkg-dev clang lld mold musl-tools patchelf gdb shellcheck cmake libtool-bin)
 export BUILD_PACKAGES TEST_PACKAGES

@@ -61,10 +61,16 @@ read -r p f s < <(awk '/^test result: / { gsub(/;/, ""); for (i = 2; i <= NF; i+
     END { print p + 0, f + 0, s + 0 }' "$SCRATCH/log")
 add cargo-test "$status" "$p" "$f" "$s"
 
-status=0
-run lua 600 "$ROOT/testsuite/runtimes/run.sh" --quick lua || status=$?
-read -r p f s < <(awk '/^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$/ { p = $1; f = $3; s = $5 } END { print p + 0, f + 0, s + 0 }' "$SCRATCH/log")
-add lua "$status" "$p" "$f" "$s"
+# counted NAME SECONDS COMMAND...: a step whose own count is the last line of its output that looks like one.
+counted() {
+    local status=0
+    run "$@" || status=$?
+    read -r p f s < <(awk '/^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$/ { p = $1; f = $3; s = $5 } END { print p + 0, f + 0, s + 0 }' "$SCRATCH/log")
+    add "$1" "$status" "$p" "$f" "$s"
+}
+
+counted examples 300 "$ROOT/testsuite/scripts/examples.sh"
+counted lua 600 "$ROOT/testsuite/runtimes/run.sh" --quick lua
 
 printf '== everything: %s\n' "$(elapsed $((SECONDS - START)))"
 count
