@@ -179,17 +179,29 @@ pub fn try_patch(slot: Slot, rax: u64, lock: &Guard) {
     }
 }
 
-/// Makes every thread of the process execute a serializing instruction (membarrier(2), PRIVATE_EXPEDITED_SYNC_CORE): none
-/// goes on with code as it was before. False where Linux cannot.
-fn sync_cores() -> bool {
-    const SYNC_CORE: usize = 1 << 5;
-    const REGISTER_SYNC_CORE: usize = 1 << 6;
-    // SAFETY: changes nothing.
-    unsafe {
-        raw::syscall4(nr::MEMBARRIER, SYNC_CORE, 0, 0, 0) == 0
-            || raw::syscall4(nr::MEMBARRIER, REGISTER_SYNC_CORE, 0, 0, 0) == 0
-                && raw::syscall4(nr::MEMBARRIER, SYNC_CORE, 0, 0, 0) == 0
+/// [`sync_cores`] works.
+static SYNC_READY: AtomicBool = AtomicBool::new(false);
+
+/// Prepares [`sync_cores`]. To be called while there is one thread: later Linux would let the caller wait for milliseconds.
+pub fn before_threads() {
+    const REGISTER_SYNC_CORE: usize = 1 << 6; // MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE
+    if ENABLED.load(Ordering::Relaxed)
+        && THREADS.load(Ordering::Acquire) == 1
+        && !SYNC_READY.load(Ordering::Relaxed)
+    {
+        // SAFETY: says what `sync_cores` will ask for.
+        let r = unsafe { raw::syscall4(nr::MEMBARRIER, REGISTER_SYNC_CORE, 0, 0, 0) };
+        SYNC_READY.store(r == 0, Ordering::Relaxed);
     }
+}
+
+/// Makes every thread of the process execute a serializing instruction (membarrier(2)): none goes on with code as it was
+/// before. False where Linux cannot.
+fn sync_cores() -> bool {
+    const SYNC_CORE: usize = 1 << 5; // MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE
+    // SAFETY: changes nothing.
+    SYNC_READY.load(Ordering::Relaxed)
+        && unsafe { raw::syscall4(nr::MEMBARRIER, SYNC_CORE, 0, 0, 0) } == 0
 }
 
 /// Writes `bytes` at `at`, and after that `then`, into code. Unless `alone`, other threads may execute it meanwhile.

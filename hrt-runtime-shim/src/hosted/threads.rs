@@ -163,6 +163,9 @@ unsafe fn start(
             at
         }
     };
+    if flags & CLONE_THREAD != 0 {
+        patch::before_threads();
+    }
     patch::THREADS.fetch_add(1, Ordering::AcqRel);
     let r = call(Some(at));
     if raw::is_err(r) || flags & CLONE_VFORK != 0 && flags & CLONE_THREAD == 0 {
