@@ -279,9 +279,10 @@ impl<'a> Scan<'a> {
     }
 
     fn linker_argument(&mut self, arg: &[u8], depth: u32) {
-        if let Some(name) = arg.strip_prefix(b"@")
-            && let Response::Text(text) = self.response(name, depth)
-        {
+        let response = arg
+            .strip_prefix(b"@")
+            .map(|name| self.response(name, depth));
+        if let Some(Response::Text(text)) = response {
             for word in response::split(&text) {
                 self.linker_argument(&word, depth + 1);
             }
