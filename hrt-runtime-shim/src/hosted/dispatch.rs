@@ -4,7 +4,7 @@
 //! the kernel's is in use while a call blocks, and a signal finds the program where it would without us.
 
 use super::block::{self, Block};
-use super::frame::{self, Frame, SPILL_BELOW, SPILL_SIZE, Spill};
+use super::frame::{self, Frame, SPILL_BELOW, Spill};
 use super::signals::{self, Context, SIGSYS_BIT, reg};
 use super::slots::{self, Slot};
 use super::{CONFINED, modules, observe, patch, threads};
@@ -81,7 +81,7 @@ fn forward(b: *mut Block, f: &mut Frame, slot: Slot, number: usize) {
             nr::RT_SIGRETURN | nr::EXIT | nr::EXIT_GROUP | nr::EXECVE | nr::EXECVEAT
         );
         // The result is seen only by a call that comes back here, which needs room on the program's stack.
-        if !(returns && spill(f, slot, |_, _| {})) {
+        if !(returns && spill(f, |_, _| {})) {
             observe::trace(b, number, &args, None);
         }
     }
@@ -89,7 +89,7 @@ fn forward(b: *mut Block, f: &mut Frame, slot: Slot, number: usize) {
 
 /// Sends the call on to Linux by way of a [`Spill`], with the arguments that `change` makes; `change` gets the spill's
 /// address, too. False if there is no room on the program's stack.
-fn spill(f: &mut Frame, slot: Slot, change: impl FnOnce(&mut Spill, usize)) -> bool {
+fn spill(f: &mut Frame, change: impl FnOnce(&mut Spill, usize)) -> bool {
     let at = (f.rsp as usize).wrapping_sub(SPILL_BELOW);
     let mut s = Spill {
         slot: f.slot,
@@ -105,7 +105,6 @@ fn spill(f: &mut Frame, slot: Slot, change: impl FnOnce(&mut Spill, usize)) -> b
     if !signals::put(at, &s) {
         return false;
     }
-    let _ = slot;
     f.rsp = at as u64;
     f.target = frame::hrt_spilled_syscall as *const () as usize as u64;
     f.rax = f.nr;
@@ -193,10 +192,10 @@ unsafe fn mediate(b: *mut Block, f: &mut Frame, slot: Slot, number: usize) -> Op
             signals::sigtimedwait(b, a0, a1, a3).map_or(Next::Forward, Next::Done)
         }
         nr::SIGALTSTACK => Next::Done(signals::sigaltstack(b, a0, a1, f.rsp as usize)),
-        nr::RT_SIGSUSPEND => return masked(f, slot, a0, a1, |s, mask, _| s.args[0] = mask),
-        nr::PPOLL => return masked(f, slot, a3, a4, |s, mask, _| s.args[3] = mask),
+        nr::RT_SIGSUSPEND => return masked(f, a0, a1, |s, mask, _| s.args[0] = mask),
+        nr::PPOLL => return masked(f, a3, a4, |s, mask, _| s.args[3] = mask),
         nr::EPOLL_PWAIT | nr::EPOLL_PWAIT2 => {
-            return masked(f, slot, a4, a5, |s, mask, _| s.args[4] = mask);
+            return masked(f, a4, a5, |s, mask, _| s.args[4] = mask);
         }
         nr::PSELECT6 => {
             let (mut mask, mut size) = (0, 0);
@@ -204,7 +203,7 @@ unsafe fn mediate(b: *mut Block, f: &mut Frame, slot: Slot, number: usize) -> Op
                 // SAFETY: just seen to be readable.
                 [mask, size] = unsafe { (a5 as *const [usize; 2]).read_unaligned() };
             }
-            return masked(f, slot, mask, size, |s, mask, at| {
+            return masked(f, mask, size, |s, mask, at| {
                 s.pair = [mask, 8];
                 s.args[5] = (at + core::mem::offset_of!(Spill, pair)) as u64;
             });
@@ -307,7 +306,6 @@ fn forget(start: usize, len: usize) {
 /// A call that puts the signal mask at `mask` in place while it waits: SIGSYS is taken out, for the dispatch.
 fn masked(
     f: &mut Frame,
-    slot: Slot,
     mask: usize,
     size: usize,
     set: impl FnOnce(&mut Spill, u64, usize),
@@ -320,7 +318,7 @@ fn masked(
     if value & SIGSYS_BIT == 0 {
         return Some(Next::Forward);
     }
-    let done = spill(f, slot, |s, at| {
+    let done = spill(f, |s, at| {
         s.mask = value & !SIGSYS_BIT;
         set(s, (at + core::mem::offset_of!(Spill, mask)) as u64, at);
     });
@@ -471,5 +469,3 @@ fn legacy(c: &Context) {
     unsafe { hrt_int80(regs.as_mut_ptr()) };
     c.set(reg::RAX, regs[0]);
 }
-
-const _: () = assert!(SPILL_SIZE == size_of::<Spill>());

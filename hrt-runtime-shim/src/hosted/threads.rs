@@ -265,11 +265,10 @@ pub fn end(b: *mut Block, last: impl FnOnce()) -> End {
             return End::Signals;
         }
         if !CONFINED.load(Ordering::Relaxed) {
-            let mask = raw::set_sigmask(raw::ALL_SIGNALS);
+            raw::set_sigmask(raw::ALL_SIGNALS);
             if (*b).deferred != 0 {
                 return End::Signals;
             }
-            let _ = mask;
         }
         if patch::THREADS.fetch_sub(1, Ordering::AcqRel) == 1 && (*b).borrowed == 0 {
             last();
