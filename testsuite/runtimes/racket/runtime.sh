@@ -91,7 +91,9 @@ rt_checks() {
         return
     fi
     # What the source package has of Racket's own tests: collects/tests is not in it.
-    check zuo-suite --killed --any-stderr --limit 300 'cp -r "$RT/src/zuo" zuo && cd zuo && "$RT/src/build/bin/zuo" tests/main.zuo'
+    for name in c cleanable file-handle filesystem glob process shell; do
+        check "zuo-$name" --killed --any-stderr --limit 300 'cp -r "$RT/src/zuo" zuo && cd zuo && "$RT/src/build/bin/zuo" tests/'"$name.zuo"
+    done
     for name in thread regexp io expander; do
         check "demo-$name" --killed --any-stderr --limit 300 "\"\$RT/bin/racket\" -d \"\$RT/src/$name/demo.rkt\" 2>&1 | sed -E 's/[0-9]+([.][0-9]+)?/N/g; s/  +/ /g' | grep -v -E 'cpu time|gc:|#<' ; echo \"\${PIPESTATUS[0]}\""
     done
