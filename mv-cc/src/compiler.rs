@@ -240,6 +240,7 @@ fn search(
         if times == 0 {
             return Ok((file, skipped));
         }
+        skipped = true;
         candidates.insert((times, rank), file);
     }
     match candidates.into_iter().next() {
