@@ -92,15 +92,12 @@ impl Case {
             return Ok(Completion::ignored_with("MV_CORPUS_PLAIN_ONLY is set"));
         }
         let d = &self.program.directives;
-        if mode != Mode::Native
-            && mode != Mode::Plain
-            && let Some(why) = &d.native_only
-        {
-            return Ok(Completion::ignored_with(why));
-        }
-        if mode == Mode::Trace
-            && let Some(why) = &d.no_trace
-        {
+        let left_out = match mode {
+            Mode::Plain | Mode::Native => None,
+            Mode::Trace => d.native_only.as_ref().or(d.no_trace.as_ref()),
+            Mode::Hosted => d.native_only.as_ref(),
+        };
+        if let Some(why) = left_out {
             return Ok(Completion::ignored_with(why));
         }
         let plain = self.plain()?;
