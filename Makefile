@@ -2,8 +2,10 @@
 # make test            everything needed to test, in under 15 minutes; ends with the count
 # make test-runtimes   the long ones: Lua, SQLite, CPython, Racket CS and BC, each built and run plain and hybrid
 # make demo            a hybridized Lua from source to output; RUNTIME=racket does it for Racket
-# make bench           the micro-benchmarks; make bench-runtimes compares runtimes plain and hybrid
+# make bench           the micro-benchmarks; make bench-runtimes times runtimes plain and hybrid, make bench-builds
+#                      whole builds by cc and by mv-cc
 # make install         into PREFIX (default /usr/local)
+# NAMES="lua racket-cs" limits test-runtimes and bench-runtimes; MV_RELINK=1 makes the hybrids from the plain builds
 
 SHELL := /bin/bash
 PREFIX ?= /usr/local
@@ -12,7 +14,7 @@ NAMES ?= lua sqlite cpython racket-cs racket-bc
 BIN := $(or $(CARGO_TARGET_DIR),target)/release
 SCRIPTS := testsuite/scripts
 
-.PHONY: all test test-runtimes demo bench bench-runtimes install uninstall clean check-scripts
+.PHONY: all test test-runtimes demo bench bench-runtimes bench-builds install uninstall clean check-scripts
 
 all:
 	@$(SCRIPTS)/toolchain.sh
@@ -31,6 +33,9 @@ bench: all
 
 bench-runtimes: all
 	@testsuite/runtimes/bench.sh $(NAMES)
+
+bench-builds: all
+	@testsuite/runtimes/bench.sh --build $(filter lua sqlite,$(NAMES))
 
 install: all
 	install -d '$(DESTDIR)$(PREFIX)/bin'
