@@ -22,10 +22,13 @@ rt_executables() {
     printf '%s\n' python
 }
 
-# The names of the tests that each ended in which way, one per line, sorted: times and addresses stay out.
-PYTHON_RESULTS='"$RT/python" -u -m test -v -u none --timeout 500 "$MODULE" >log 2>&1; s=$?
-    sed -n "s/^\(test_[A-Za-z0-9_]* ([A-Za-z0-9_.]*)\).* \.\.\. .*\(ok\|skipped\|FAIL\|ERROR\|expected failure\)\( .*\)\{0,1\}$/\1 \2/p" log | sort
-    grep -a -E "^(FAIL|ERROR): " log | sort; grep -a "^Ran [0-9]* test" log | sed "s/ in .*//"; grep -a "^Result: " log; test "$s" -le 2 || echo "status $s"; cp log "$LOGS/$MODULE"; exit 0'
+# The names of the tests that each ended in which way, one per line, sorted: times and addresses stay out. A module that did
+# not come to its end, or failed, is a failed check: the modules above pass plainly. VSOCK tests hang where a virtual
+# machine's host gives it a vsock that leads nowhere.
+PYTHON_RESULTS='"$RT/python" -u -m test -v -u none --timeout 500 -i "*VSOCK*" "$MODULE" >log 2>&1; s=$?; cp log "$LOGS/$MODULE-$(basename "$(dirname "$(readlink "$RT")")")"
+    sed -n "s/^\(test[A-Za-z0-9_]* ([A-Za-z0-9_.]*)\).* \.\.\. .*\(ok\|skipped\|FAIL\|ERROR\|expected failure\)\( .*\)\{0,1\}$/\1 \2/p" log | sort
+    grep -a -E "^(FAIL|ERROR): " log | sort; grep -a "^Ran [0-9]* test" log | sed "s/ in .*//"
+    grep -a "^Tests result: SUCCESS" log && grep -a -q "^Ran [1-9]" log && exit "$s"; tail -n 3 log; exit 1'
 
 rt_checks() {
     local module modules=("${PYTHON_MODULES[@]}")
