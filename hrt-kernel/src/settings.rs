@@ -58,14 +58,21 @@ pub struct BadSetting {
 }
 
 impl<'a> Settings<'a> {
-    /// Reads the settings through `get`, which answers an environment variable's value.
+    /// Reads the settings through `get`, which answers an environment variable's value. `platform` is the
+    /// one to take where `HRT_PLATFORM` says nothing.
     ///
     /// An empty value counts as unset.
     ///
     /// # Errors
     /// The first variable whose value means nothing.
-    pub fn read(get: impl Fn(&[u8]) -> Option<&'a [u8]>) -> Result<Self, BadSetting> {
-        let mut s = Settings::default();
+    pub fn read(
+        platform: Platform,
+        get: impl Fn(&[u8]) -> Option<&'a [u8]>,
+    ) -> Result<Self, BadSetting> {
+        let mut s = Settings {
+            platform,
+            ..Settings::default()
+        };
         let get = |name: &[u8]| get(name).filter(|v| !v.is_empty());
         if let Some(v) = get(b"HRT_PLATFORM") {
             s.platform = Platform::from_name(v).ok_or(BadSetting {
@@ -120,7 +127,7 @@ mod tests {
     fn read(
         vars: &'static [(&'static str, &'static str)],
     ) -> Result<Settings<'static>, BadSetting> {
-        Settings::read(|n| {
+        Settings::read(Platform::Auto, |n| {
             vars.iter()
                 .find(|(k, _)| k.as_bytes() == n)
                 .map(|(_, v)| v.as_bytes())

@@ -6,7 +6,7 @@ use crate::start::{Start, at};
 use core::fmt::Write;
 use hrt_abi::{InfoBlock, PayloadHeader};
 use hrt_kernel::platform::{Machine, Platform};
-use hrt_kernel::settings::{BadSetting, Settings};
+use hrt_kernel::settings::{BadSetting, Settings, built_platform};
 
 /// Everything a platform needs to know of the start of the process.
 pub struct Context {
@@ -41,32 +41,20 @@ pub unsafe extern "C" fn hrt_payload_entry(
 
     // A program that runs with more rights than its caller takes no orders from the caller's environment.
     let secure = start.aux(at::SECURE).unwrap_or(1) != 0;
-    let mut settings = if secure {
-        Settings::default()
+    // SAFETY: the stub's promise: `info` is the information block, which mv-link has filled.
+    let options = unsafe { options(info) };
+    let platform = built_platform(options).unwrap_or(Platform::Auto);
+    let settings = if secure {
+        Settings {
+            platform,
+            ..Settings::default()
+        }
     } else {
-        match Settings::read(|name| start.env(name)) {
+        match Settings::read(platform, |name| start.env(name)) {
             Ok(s) => s,
             Err(bad) => bad_setting(bad),
         }
     };
-    if settings.platform == Platform::Auto
-        && (secure || start.env(b"HRT_PLATFORM").is_none_or(<[u8]>::is_empty))
-    {
-        // SAFETY: the stub's promise: `info` is the information block, which mv-link has filled.
-        let options = unsafe {
-            let (delta, size) = ((*info).options_delta, (*info).options_size);
-            match delta {
-                0 => &[][..],
-                _ => core::slice::from_raw_parts(
-                    info.cast::<u8>().offset(delta as isize),
-                    size as usize,
-                ),
-            }
-        };
-        if let Some(platform) = hrt_kernel::settings::built_platform(options) {
-            settings.platform = platform;
-        }
-    }
     if settings.platform == Platform::Native {
         return entry;
     }
@@ -87,6 +75,23 @@ pub unsafe extern "C" fn hrt_payload_entry(
         }
     }
     entry
+}
+
+/// The build options that the information block points at.
+///
+/// # Safety
+/// `info` must be the information block of this hybrid.
+unsafe fn options(info: *const InfoBlock) -> &'static [u8] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match (*info).options_delta {
+            0 => &[],
+            delta => core::slice::from_raw_parts(
+                info.cast::<u8>().offset(delta as isize),
+                (*info).options_size as usize,
+            ),
+        }
+    }
 }
 
 fn bad_setting(bad: BadSetting) -> ! {

@@ -136,42 +136,49 @@ pub fn exit_group(status: i32) -> ! {
     }
 }
 
+/// The caller's process id and thread id.
+#[must_use]
+pub fn ids() -> (u32, u32) {
+    // SAFETY: the calls change nothing.
+    unsafe {
+        (
+            syscall4(nr::GETPID, 0, 0, 0, 0) as u32,
+            syscall4(nr::GETTID, 0, 0, 0, 0) as u32,
+        )
+    }
+}
+
 /// All signals, as a kernel signal set.
 pub const ALL_SIGNALS: u64 = !0;
 
-/// Sets the calling thread's signal mask and returns the old one.
-pub fn set_sigmask(mask: u64) -> u64 {
+/// `how` of [`sigmask`].
+pub const SIG_BLOCK: usize = 0;
+/// `how` of [`sigmask`].
+pub const SIG_UNBLOCK: usize = 1;
+/// `how` of [`sigmask`].
+pub const SIG_SETMASK: usize = 2;
+
+/// Changes the calling thread's signal mask (rt_sigprocmask(2)) and returns the old one.
+pub fn sigmask(how: usize, set: u64) -> u64 {
     let mut old = 0u64;
     // SAFETY: both pointers are to locals of eight bytes, the size given.
     unsafe {
-        syscall4(
+        syscall6(
             nr::RT_SIGPROCMASK,
-            2, // SIG_SETMASK
-            (&raw const mask) as usize,
-            (&raw mut old) as usize,
-            8,
+            [
+                how,
+                (&raw const set) as usize,
+                (&raw mut old) as usize,
+                8,
+                0,
+                0,
+            ],
         )
     };
     old
 }
 
-/// True if the eight bytes at `addr` can be read by this process; asked of Linux, so nothing here can fault.
-///
-/// `rt_sigprocmask(2)` copies the set in before it looks at `how`: an impossible `how` answers EINVAL for a readable
-/// set and EFAULT for any other.
-#[must_use]
-pub fn can_read8(addr: usize) -> bool {
-    if crate::hosted::CONFINED.load(core::sync::atomic::Ordering::Relaxed) {
-        // The jail may kill us for the question; a bad address then faults in the kernel.
-        return addr != 0;
-    }
-    // SAFETY: changes nothing, since `how` is invalid.
-    let r = unsafe { syscall4(nr::RT_SIGPROCMASK, 99, addr, 0, 8) };
-    addr != 0 && r == err(errno::EINVAL)
-}
-
-/// True if `len` bytes (at most a page) at `addr` can be read.
-#[must_use]
-pub fn can_read(addr: usize, len: usize) -> bool {
-    len >= 8 && can_read8(addr) && can_read8(addr.wrapping_add(len - 8))
+/// Sets the calling thread's signal mask and returns the old one.
+pub fn set_sigmask(mask: u64) -> u64 {
+    sigmask(SIG_SETMASK, mask)
 }

@@ -1,7 +1,7 @@
 //! The initial stack of a Linux process: arguments, environment, auxiliary vector
 //! (System V ABI, AMD64 supplement, 3.4.1 "Initial Stack and Register State"; getauxval(3)).
 
-use core::slice;
+use core::ffi::CStr;
 
 /// Keys of the auxiliary vector that the payload reads.
 #[allow(missing_docs)]
@@ -100,11 +100,5 @@ impl Start {
 #[must_use]
 pub unsafe fn c_str(s: *const u8) -> &'static [u8] {
     // SAFETY: the caller's promise.
-    unsafe {
-        let mut n = 0;
-        while *s.add(n) != 0 {
-            n += 1;
-        }
-        slice::from_raw_parts(s, n)
-    }
+    unsafe { CStr::from_ptr(s.cast()).to_bytes() }
 }

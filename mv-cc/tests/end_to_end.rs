@@ -757,6 +757,14 @@ fn rust_hybrid() -> TestResult {
     Ok(Completion::Completed)
 }
 
+/// mv-link was called for `x` and not for the shared library that it uses.
+fn only_the_executable(bench: &Bench) -> Result<(), Failed> {
+    let log = bench.log();
+    check(log.contains(" -o x ") && !log.contains("-shared"), || {
+        log.clone()
+    })
+}
+
 fn cmake() -> TestResult {
     if !installed("cmake") || !installed("make") {
         return Ok(Completion::ignored_with("no cmake or no make"));
@@ -778,10 +786,7 @@ fn cmake() -> TestResult {
     })?;
     succeeds(bench.command("cmake").args(["--build", "build"]))?;
     bench.runs("build/x")?;
-    let log = bench.log();
-    check(log.contains(" -o x ") && !log.contains("-shared"), || {
-        log.clone()
-    })?;
+    only_the_executable(&bench)?;
     Ok(Completion::Completed)
 }
 
@@ -803,10 +808,7 @@ fn meson() -> TestResult {
     )?;
     succeeds(bench.command("ninja").args(["-C", "build"]))?;
     bench.runs("build/x")?;
-    let log = bench.log();
-    check(log.contains(" -o x ") && !log.contains("-shared"), || {
-        log.clone()
-    })?;
+    only_the_executable(&bench)?;
     Ok(Completion::Completed)
 }
 

@@ -110,6 +110,26 @@ fn get<'a, S: Source + ?Sized>(
     }
 }
 
+/// Reads the table of `count` entries at `offset`, each `what`, which must have `size` bytes as the header says they have.
+fn table<'a, S: Source + ?Sized>(
+    source: &'a S,
+    what: &str,
+    offset: u64,
+    count: usize,
+    entry_size: u16,
+    size: usize,
+) -> Result<Cow<'a, [u8]>> {
+    if usize::from(entry_size) != size {
+        return err(format!("{what}s of {entry_size} bytes instead of {size}"));
+    }
+    get(
+        source,
+        offset,
+        (count * size) as u64,
+        &format!("the {what} table"),
+    )
+}
+
 impl Elf {
     /// Reads the header and the tables.
     ///
@@ -153,18 +173,14 @@ impl Elf {
         let segments = if header.e_phnum == 0 {
             Vec::new()
         } else {
-            if usize::from(header.e_phentsize) != SEGMENT_SIZE {
-                return err(format!(
-                    "program headers of {} bytes instead of {SEGMENT_SIZE}",
-                    header.e_phentsize
-                ));
-            }
             let count = usize::from(header.e_phnum);
-            let table = get(
+            let table = table(
                 source,
+                "program header",
                 header.e_phoff,
-                (count * SEGMENT_SIZE) as u64,
-                "the program header table",
+                count,
+                header.e_phentsize,
+                SEGMENT_SIZE,
             )?;
             ProgramHeader::parse(&table, 0, count, ctx())
                 .map_err(|e| Error::Elf(format!("the program headers: {e}")))?
@@ -195,18 +211,14 @@ impl Elf {
             }
             Vec::new()
         } else {
-            if usize::from(header.e_shentsize) != SECTION_SIZE {
-                return err(format!(
-                    "section headers of {} bytes instead of {SECTION_SIZE}",
-                    header.e_shentsize
-                ));
-            }
             let count = usize::from(header.e_shnum);
-            let table = get(
+            let table = table(
                 source,
+                "section header",
                 header.e_shoff,
-                (count * SECTION_SIZE) as u64,
-                "the section header table",
+                count,
+                header.e_shentsize,
+                SECTION_SIZE,
             )?;
             let mut sections = Vec::with_capacity(count);
             let parsed = SectionHeader::parse_from(&table, 0, count, ctx());

@@ -7,7 +7,7 @@ use super::block::{self, Block};
 use super::frame::{self, Frame, SPILL_BELOW, Spill};
 use super::signals::{self, Context, SIGSYS_BIT, reg};
 use super::slots::{self, Slot};
-use super::{CONFINED, modules, observe, patch, threads};
+use super::{CONFINED, modules, observe, patch, threads, user};
 use crate::raw::{self, errno, nr};
 use crate::report;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -102,7 +102,7 @@ fn spill(f: &mut Frame, change: impl FnOnce(&mut Spill, usize)) -> bool {
     let own = s.args;
     change(&mut s, at);
     let new = core::mem::replace(&mut s.args, own);
-    if !signals::put(at, &s) {
+    if !user::put(at, &s) {
         return false;
     }
     f.rsp = at as u64;
@@ -198,11 +198,10 @@ unsafe fn mediate(b: *mut Block, f: &mut Frame, slot: Slot, number: usize) -> Op
             return masked(f, a4, a5, |s, mask, _| s.args[4] = mask);
         }
         nr::PSELECT6 => {
-            let (mut mask, mut size) = (0, 0);
-            if a5 != 0 && raw::can_read(a5, 16) {
-                // SAFETY: just seen to be readable.
-                [mask, size] = unsafe { (a5 as *const [usize; 2]).read_unaligned() };
-            }
+            let [mask, size] = match a5 {
+                0 => [0; 2],
+                at => user::get(at).unwrap_or([0; 2]),
+            };
             return masked(f, mask, size, |s, mask, at| {
                 s.pair = [mask, 8];
                 s.args[5] = (at + core::mem::offset_of!(Spill, pair)) as u64;
@@ -258,7 +257,7 @@ unsafe fn mediate(b: *mut Block, f: &mut Frame, slot: Slot, number: usize) -> Op
             // The GS base is the kernel's; to the program it is 0, and stays so.
             0x1001 if a1 == 0 => Next::Done(0),
             0x1001 => Next::Done(raw::err(errno::EPERM)),
-            0x1004 => Next::Done(if signals::put(a1, &0u64) {
+            0x1004 => Next::Done(if user::put(a1, &0u64) {
                 0
             } else {
                 raw::err(errno::EFAULT)
@@ -297,8 +296,7 @@ fn mmap(args: &[usize; 6]) -> Next {
 fn forget(start: usize, len: usize) {
     let lock = slots::lock();
     let end = start.saturating_add(len);
-    if modules::any(start, end, &lock) {
-        modules::remove(start, end, &lock);
+    if modules::remove(start, end, &lock) {
         slots::forget(start, end, &lock);
     }
 }
@@ -310,14 +308,12 @@ fn masked(
     size: usize,
     set: impl FnOnce(&mut Spill, u64, usize),
 ) -> Option<Next> {
-    if mask == 0 || size != 8 || !raw::can_read8(mask) {
+    if mask == 0 || size != 8 {
         return Some(Next::Forward);
     }
-    // SAFETY: just seen to be readable.
-    let value = unsafe { (mask as *const u64).read_unaligned() };
-    if value & SIGSYS_BIT == 0 {
+    let Some(value) = user::get::<u64>(mask).filter(|v| v & SIGSYS_BIT != 0) else {
         return Some(Next::Forward);
-    }
+    };
     let done = spill(f, |s, at| {
         s.mask = value & !SIGSYS_BIT;
         set(s, (at + core::mem::offset_of!(Spill, mask)) as u64, at);
@@ -344,31 +340,29 @@ fn end(b: *mut Block, f: &mut Frame, slot: Slot, number: usize) -> Option<Next> 
     }
 }
 
+/// The filter that the `struct sock_fprog` at `program` names, if it can be read.
+fn filter_at<'a>(program: usize) -> Option<&'a [bpf::Insn]> {
+    let [len, at] = user::get::<[usize; 2]>(program)?;
+    let len = usize::from(len as u16);
+    let readable = || (0..len).all(|i| user::can_read8(at + i * size_of::<bpf::Insn>()));
+    if len == 0 || !at.is_multiple_of(4) || !readable() {
+        return None;
+    }
+    // SAFETY: just seen to be readable, and aligned; any bytes are an instruction.
+    Some(unsafe { core::slice::from_raw_parts(at as *const bpf::Insn, len) })
+}
+
 /// The program goes into a jail: from now on the kernel makes no call of its own accord. A `strict` one
 /// (SECCOMP_MODE_STRICT) leaves not even what a report takes; else `program` is a `struct sock_fprog`.
 fn confine(strict: bool, program: usize) {
+    let filter = if strict { None } else { filter_at(program) };
     let allows = |number: usize| {
         if strict {
-            return matches!(number, 0 | nr::WRITE | nr::EXIT | nr::RT_SIGRETURN);
+            matches!(number, 0 | nr::WRITE | nr::EXIT | nr::RT_SIGRETURN)
+        } else {
+            // A filter that cannot be read is refused by Linux.
+            filter.is_none_or(|f| bpf::allows(f, number as u32))
         }
-        if !raw::can_read(program, 16) {
-            return true; // Linux refuses the filter
-        }
-        // SAFETY: just seen to be readable: a length and a pointer.
-        let (len, filter) = unsafe {
-            (
-                usize::from((program as *const u16).read_unaligned()),
-                ((program + 8) as *const usize).read_unaligned(),
-            )
-        };
-        let bytes = len * size_of::<bpf::Insn>();
-        if len == 0 || filter % 4 != 0 || !(0..bytes).step_by(8).all(|i| raw::can_read8(filter + i))
-        {
-            return true;
-        }
-        // SAFETY: just seen to be readable, and aligned.
-        let filter = unsafe { core::slice::from_raw_parts(filter as *const bpf::Insn, len) };
-        bpf::allows(filter, number as u32)
     };
     if ![nr::OPEN, nr::WRITE, nr::CLOSE].into_iter().all(allows) {
         observe::forbid();
@@ -386,10 +380,9 @@ fn confine(strict: bool, program: usize) {
 
 /// A call that Syscall User Dispatch trapped: the context goes on in the site's slot.
 pub fn trapped(b: *mut Block, c: &Context, arch: u32) {
-    const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
     TRAPS.fetch_add(1, Ordering::Relaxed);
     let rax = c.get(reg::RAX);
-    if arch != AUDIT_ARCH_X86_64 {
+    if arch != bpf::ARCH {
         legacy(c);
         return;
     }

@@ -14,6 +14,7 @@ mod patch;
 mod signals;
 mod slots;
 mod threads;
+mod user;
 
 use crate::entry::Context;
 use crate::raw::{self, errno, nr};
@@ -115,11 +116,8 @@ impl Machine for Hosted {
             Ordering::Relaxed,
         );
         let b = block::take().map_err(|_| "no memory for the kernel's stack")?;
-        // SAFETY: the block is ours; the calls change nothing.
-        unsafe {
-            (*b).pid = raw::syscall4(nr::GETPID, 0, 0, 0, 0) as u32;
-            (*b).tid = raw::syscall4(nr::GETTID, 0, 0, 0, 0) as u32;
-        }
+        // SAFETY: the block is ours.
+        unsafe { ((*b).pid, (*b).tid) = raw::ids() };
         if set_gs(b) != 0 {
             return Err("Linux refuses to set the GS base");
         }
@@ -131,7 +129,7 @@ impl Machine for Hosted {
             return Err("Linux has no Syscall User Dispatch here (it came with Linux 5.11)");
         }
         observe::init(&context.settings);
-        slots::init(observe::observed());
+        slots::init();
         if !context.settings.patch {
             patch::ENABLED.store(false, Ordering::Relaxed);
         }

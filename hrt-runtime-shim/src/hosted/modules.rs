@@ -1,6 +1,7 @@
 //! The executable mappings whose code may be patched: file-backed, private, not writable. Found at start through the
 //! program headers and ld.so's list of objects, and then as the program maps and unmaps.
 
+use super::slots::Guard;
 use crate::start::{Start, at};
 use core::cell::UnsafeCell;
 
@@ -21,8 +22,6 @@ unsafe impl Sync for Table {}
 
 static TABLE: Table = Table(UnsafeCell::new(([Range { start: 0, end: 0 }; MAX], 0)));
 
-use super::slots::Guard;
-
 fn table(_lock: &Guard) -> &'static mut ([Range; MAX], usize) {
     // SAFETY: the lock is held, and no reference outlives a function of this module.
     unsafe { &mut *TABLE.0.get() }
@@ -37,28 +36,27 @@ pub fn add(start: usize, end: usize, lock: &Guard) {
     }
 }
 
-/// Takes `start..end` out of all ranges.
-pub fn remove(start: usize, end: usize, lock: &Guard) {
-    if !any(start, end, lock) {
-        return;
-    }
-    let old = *table(lock);
-    table(lock).1 = 0;
-    for r in &old.0[..old.1] {
-        if r.end <= start || end <= r.start {
-            add(r.start, r.end, lock);
-        } else {
-            add(r.start, start.min(r.end), lock);
-            add(end.max(r.start), r.end, lock);
+/// Takes `start..end` out of all ranges; false if none touches it.
+pub fn remove(start: usize, end: usize, lock: &Guard) -> bool {
+    let mut found = false;
+    let mut i = 0;
+    loop {
+        let (ranges, n) = table(lock);
+        if i >= *n {
+            return found;
         }
+        let r = ranges[i];
+        if r.end <= start || end <= r.start {
+            i += 1;
+            continue;
+        }
+        found = true;
+        *n -= 1;
+        ranges[i] = ranges[*n];
+        // What is left of it lies outside, and so is not looked at twice.
+        add(r.start, start.min(r.end), lock);
+        add(end.max(r.start), r.end, lock);
     }
-}
-
-/// True if a range touches `start..end`.
-#[must_use]
-pub fn any(start: usize, end: usize, lock: &Guard) -> bool {
-    let (ranges, n) = table(lock);
-    ranges[..*n].iter().any(|r| r.start < end && start < r.end)
 }
 
 /// The range that contains `addr`.

@@ -4,7 +4,7 @@
 //! its environment and its descriptors as it likes.
 
 use super::block::{self, Block};
-use super::{CONFINED, dispatch, patch, threads};
+use super::{CONFINED, dispatch, patch, threads, user};
 use crate::raw::{self, nr};
 use crate::report::Line;
 use core::cell::UnsafeCell;
@@ -252,7 +252,7 @@ fn ring() -> u16 {
 pub fn trace(b: *mut Block, number: usize, args: &[usize; 6], result: Option<isize>) {
     let mut out: Line<1024> = Line::new();
     // SAFETY: the calling thread's own block.
-    let (pid, tid) = unsafe { ((*b).pid, (*b).tid) };
+    let tid = unsafe { (*b).tid };
     let _ = write!(out, "[{tid}] ");
     match names::name(number) {
         Some(name) => out.push(name.as_bytes()),
@@ -265,7 +265,7 @@ pub fn trace(b: *mut Block, number: usize, args: &[usize; 6], result: Option<isi
         if i > 0 {
             out.push(b", ");
         }
-        show(&mut out, pid, *kind, *value);
+        show(&mut out, *kind, *value);
     }
     out.push(b") = ");
     match result {
@@ -289,7 +289,7 @@ pub fn trace(b: *mut Block, number: usize, args: &[usize; 6], result: Option<isi
     TRACE.write(out.bytes());
 }
 
-fn show(out: &mut Line<1024>, pid: u32, kind: Arg, value: usize) {
+fn show(out: &mut Line<1024>, kind: Arg, value: usize) {
     let _ = match kind {
         Arg::Fd if value as i32 == -100 => write!(out, "AT_FDCWD"),
         Arg::Fd => write!(out, "{}", value as i32),
@@ -302,38 +302,21 @@ fn show(out: &mut Line<1024>, pid: u32, kind: Arg, value: usize) {
             None => write!(out, "{}", value as i32),
         },
         Arg::Str if value == 0 => write!(out, "NULL"),
-        Arg::Str => string(out, pid, value),
+        Arg::Str => string(out, value),
     };
 }
 
 /// Bytes of a string that a trace shows.
 const SHOWN: usize = 96;
 
-fn string(out: &mut Line<1024>, pid: u32, at: usize) -> core::fmt::Result {
+fn string(out: &mut Line<1024>, at: usize) -> core::fmt::Result {
     let mut text = [0u8; SHOWN + 1];
     let mut n = 0usize;
     // Page by page, so that a string near the end of its mapping is read as far as it goes.
     while n < text.len() && !CONFINED.load(Ordering::Relaxed) {
         let from = at.wrapping_add(n);
         let len = (text.len() - n).min(4096 - from % 4096);
-        let local = [text.as_mut_ptr() as usize + n, len];
-        let remote = [from, len];
-        // process_vm_readv(2) from ourselves: a bad address is an answer and not a fault.
-        // SAFETY: writes `len` bytes into `text`.
-        let r = unsafe {
-            raw::syscall6(
-                nr::PROCESS_VM_READV,
-                [
-                    pid as usize,
-                    local.as_ptr() as usize,
-                    1,
-                    remote.as_ptr() as usize,
-                    1,
-                    0,
-                ],
-            )
-        };
-        if r != len as isize {
+        if !user::read(from, &mut text[n..n + len]) {
             break;
         }
         if text[n..n + len].contains(&0) {

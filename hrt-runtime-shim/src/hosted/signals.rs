@@ -8,12 +8,12 @@
 use super::block::{self, Block};
 use super::frame::{self, Spill};
 use super::slots::{self, Slot};
-use super::{IMAGE, dispatch, patch};
+use super::{IMAGE, dispatch, patch, user};
 use crate::raw::{self, nr};
 use crate::report;
 use core::cell::UnsafeCell;
 use core::fmt::Write;
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 /// Distinct tuples of handler, flags, restorer and mask that can be entered through the kernel.
 pub const HANDLERS: usize = 512;
@@ -58,7 +58,7 @@ pub struct Action {
 }
 const _: () = assert!(size_of::<Action>() == 32);
 
-static NO_ACTION: Action = Action {
+const NO_ACTION: Action = Action {
     handler: SIG_DFL,
     flags: 0,
     restorer: 0,
@@ -68,33 +68,16 @@ static NO_ACTION: Action = Action {
 struct Table(UnsafeCell<[Action; HANDLERS]>);
 // SAFETY: entries are written under the slots' lock, below USED never again, and read only below USED.
 unsafe impl Sync for Table {}
-static TABLE: Table = Table(UnsafeCell::new(
-    [const {
-        Action {
-            handler: SIG_DFL,
-            flags: 0,
-            restorer: 0,
-            mask: 0,
-        }
-    }; HANDLERS],
-));
+static TABLE: Table = Table(UnsafeCell::new([NO_ACTION; HANDLERS]));
 static USED: AtomicUsize = AtomicUsize::new(0);
 /// The handlers alone, for `hrt_signal_common`.
 pub static HANDLER_ADDRESSES: [AtomicUsize; HANDLERS] = [const { AtomicUsize::new(0) }; HANDLERS];
 
 /// The program's disposition of SIGSYS.
-static SIGSYS_ACTION: SharedAction = SharedAction(UnsafeCell::new(Action {
-    handler: SIG_DFL,
-    flags: 0,
-    restorer: 0,
-    mask: 0,
-}));
+static SIGSYS_ACTION: SharedAction = SharedAction(UnsafeCell::new(NO_ACTION));
 struct SharedAction(UnsafeCell<Action>);
 // SAFETY: read and written under the slots' lock.
 unsafe impl Sync for SharedAction {}
-
-/// Handlers that could not be entered through the kernel, since the table was full.
-pub static UNWRAPPED: AtomicU64 = AtomicU64::new(0);
 
 fn entry(i: usize) -> usize {
     frame::hrt_signal_entries as *const () as usize + 16 * i
@@ -146,7 +129,7 @@ fn wrap(action: &Action) -> Action {
         return wrapped(i);
     }
     if n == HANDLERS {
-        UNWRAPPED.fetch_add(1, Ordering::Relaxed);
+        // Entered by Linux directly.
         return Action {
             mask: action.mask & !SIGSYS_BIT,
             ..*action
@@ -176,11 +159,10 @@ pub fn sigaction(sig: usize, new: usize, old: usize, size: usize) -> isize {
     }
     let mut action = NO_ACTION;
     if new != 0 {
-        if !raw::can_read(new, size_of::<Action>()) {
+        let Some(told) = user::get(new) else {
             return raw::err(raw::errno::EFAULT);
-        }
-        // SAFETY: just seen to be readable.
-        action = unsafe { (new as *const Action).read_unaligned() };
+        };
+        action = told;
         // As Linux does: flags that it does not know are dropped (since 5.11), and
         // SIGKILL and SIGSTOP cannot be blocked.
         action.mask &= !(1 << 8 | 1 << 18);
@@ -212,50 +194,10 @@ pub fn sigaction(sig: usize, new: usize, old: usize, size: usize) -> isize {
         }
         previous = unwrap(&previous);
     }
-    if old != 0 && !put(old, &previous) {
+    if old != 0 && !user::put(old, &previous) {
         return raw::err(raw::errno::EFAULT);
     }
     0
-}
-
-/// Copies `value` to the program's memory at `to`, by Linux, so that a bad address is an answer and not a fault.
-pub fn put<T: Copy>(to: usize, value: &T) -> bool {
-    #[repr(C)]
-    struct Iovec(usize, usize);
-    if super::CONFINED.load(Ordering::Relaxed) {
-        // SAFETY: the program asked for it to be written; a bad address faults in the kernel.
-        unsafe { (to as *mut T).write_unaligned(*value) };
-        return true;
-    }
-    let local = Iovec(core::ptr::from_ref(value) as usize, size_of::<T>());
-    let remote = Iovec(to, size_of::<T>());
-    // SAFETY: the calling thread's own block.
-    let pid = unsafe { (*block::current()).pid } as usize;
-    // process_vm_writev(2) to ourselves.
-    // SAFETY: writes where the program asked for it, or fails.
-    let n = unsafe {
-        raw::syscall6(
-            nr::PROCESS_VM_WRITEV,
-            [
-                pid,
-                (&raw const local) as usize,
-                1,
-                (&raw const remote) as usize,
-                1,
-                0,
-            ],
-        )
-    };
-    if n == size_of::<T>() as isize {
-        return true;
-    }
-    if n == raw::err(raw::errno::EFAULT) || n >= 0 || !raw::can_read(to, size_of::<T>()) {
-        return false;
-    }
-    // The call is not permitted here (a seccomp jail): write directly; a read-only page faults as it would for libc.
-    // SAFETY: readable, and the program asked for it to be written.
-    unsafe { (to as *mut T).write_unaligned(*value) };
-    true
 }
 
 /// rt_sigprocmask(2) for the program: SIGSYS is never really blocked, but the program sees it as it wants.
@@ -265,12 +207,11 @@ pub fn sigprocmask(how: usize, set: usize, old: usize, size: usize) -> isize {
     let overlaps = set != 0 && old != 0 && set.abs_diff(old) < 8;
     let mut mask = 0u64;
     if overlaps {
-        if size != 8 || !raw::can_read8(set) {
+        let Some(told) = user::get(set).filter(|_| size == 8) else {
             // SAFETY: Linux answers with the error.
             return unsafe { raw::syscall4(nr::RT_SIGPROCMASK, how, set, old, size) };
-        }
-        // SAFETY: just seen to be readable.
-        mask = unsafe { (set as *const u64).read_unaligned() };
+        };
+        mask = told;
     }
     // SAFETY: a signal mask is the thread's own affair.
     let r = unsafe { raw::syscall4(nr::RT_SIGPROCMASK, how, set, old, size) };
@@ -286,9 +227,9 @@ pub fn sigprocmask(how: usize, set: usize, old: usize, size: usize) -> isize {
     if set != 0 {
         let named = mask & SIGSYS_BIT != 0;
         let now = match how {
-            0 if named => 1,       // SIG_BLOCK
-            1 if named => 0,       // SIG_UNBLOCK
-            2 => u32::from(named), // SIG_SETMASK
+            raw::SIG_BLOCK if named => 1,
+            raw::SIG_UNBLOCK if named => 0,
+            raw::SIG_SETMASK => u32::from(named),
             _ => was,
         };
         // SAFETY: the calling thread's own block.
@@ -297,26 +238,29 @@ pub fn sigprocmask(how: usize, set: usize, old: usize, size: usize) -> isize {
             if now == 0 && (*b).sigsys_pending != 0 {
                 (*b).sigsys_pending = 0;
                 let info = (*b).sigsys_info;
-                let (pid, tid) = ((*b).pid as usize, (*b).tid as usize);
-                let at = info.as_ptr() as usize;
                 // Comes at the exit from the kernel.
-                raw::syscall4(nr::RT_TGSIGQUEUEINFO, pid, tid, SIGSYS, at);
+                send_again(b, SIGSYS, info.as_ptr().cast());
             }
         }
-        if named && how != 1 {
-            let bit = SIGSYS_BIT;
-            // SAFETY: a local set of eight bytes.
-            unsafe { raw::syscall4(nr::RT_SIGPROCMASK, 1, (&raw const bit) as usize, 0, 8) };
+        if named && how != raw::SIG_UNBLOCK {
+            raw::sigmask(raw::SIG_UNBLOCK, SIGSYS_BIT);
         }
     }
     if old != 0 && was != 0 {
         // SAFETY: Linux has just written it.
-        unsafe {
-            let p = old as *mut u64;
-            p.write_unaligned(p.read_unaligned() | SIGSYS_BIT);
-        }
+        unsafe { add_sigsys(old) };
     }
     0
+}
+
+/// Adds SIGSYS to the program's signal set at `at`.
+///
+/// # Safety
+/// The set must be writable.
+unsafe fn add_sigsys(at: usize) {
+    let p = at as *mut u64;
+    // SAFETY: the caller's promise.
+    unsafe { p.write_unaligned(p.read_unaligned() | SIGSYS_BIT) };
 }
 
 /// rt_sigpending(2) for the program.
@@ -326,8 +270,7 @@ pub fn sigpending(b: *mut Block, set: usize, size: usize) -> isize {
     // SAFETY: Linux has just written it; the block is the calling thread's own.
     unsafe {
         if r == 0 && size == 8 && (*b).sigsys_pending != 0 {
-            let p = set as *mut u64;
-            p.write_unaligned(p.read_unaligned() | SIGSYS_BIT);
+            add_sigsys(set);
         }
     }
     r
@@ -335,17 +278,14 @@ pub fn sigpending(b: *mut Block, set: usize, size: usize) -> isize {
 
 /// rt_sigtimedwait(2) for the program, as far as it concerns a SIGSYS that is kept; `None` if it does not.
 pub fn sigtimedwait(b: *mut Block, set: usize, info: usize, size: usize) -> Option<isize> {
-    // SAFETY: the calling thread's own block; the set is seen to be readable before it is read.
+    // SAFETY: the calling thread's own block.
     unsafe {
-        if (*b).sigsys_pending == 0 || size != 8 || !raw::can_read8(set) {
-            return None;
-        }
-        if (set as *const u64).read_unaligned() & SIGSYS_BIT == 0 {
+        if (*b).sigsys_pending == 0 || size != 8 || user::get::<u64>(set)? & SIGSYS_BIT == 0 {
             return None;
         }
         let kept = (*b).sigsys_info;
         (*b).sigsys_pending = 0;
-        if info != 0 && !put(info, &kept) {
+        if info != 0 && !user::put(info, &kept) {
             return Some(raw::err(raw::errno::EFAULT));
         }
         Some(SIGSYS as isize)
@@ -365,9 +305,8 @@ pub fn before_exec() -> bool {
         return false;
     }
     if blocked {
-        let bit = SIGSYS_BIT;
-        // SAFETY: a local set of eight bytes; the kernel makes no dispatched call until `after_failed_exec`.
-        unsafe { raw::syscall4(nr::RT_SIGPROCMASK, 0, (&raw const bit) as usize, 0, 8) };
+        // The kernel makes no dispatched call until `after_failed_exec`.
+        raw::sigmask(raw::SIG_BLOCK, SIGSYS_BIT);
     }
     if ignored {
         let ign = Action {
@@ -382,9 +321,7 @@ pub fn before_exec() -> bool {
 /// After an exec that failed: SIGSYS is the kernel's again.
 pub fn after_failed_exec() {
     install();
-    let bit = SIGSYS_BIT;
-    // SAFETY: a local set of eight bytes.
-    unsafe { raw::syscall4(nr::RT_SIGPROCMASK, 1, (&raw const bit) as usize, 0, 8) };
+    raw::sigmask(raw::SIG_UNBLOCK, SIGSYS_BIT);
 }
 
 pub(super) fn install() -> isize {
@@ -429,12 +366,8 @@ pub fn init(b: *mut Block) -> isize {
             raw_sigaction(sig, &raw const told, core::ptr::null_mut());
         }
     }
-    let mut alt = block::AltStack::NONE;
-    // SAFETY: writes a local.
-    unsafe { raw::syscall4(nr::SIGALTSTACK, 0, (&raw mut alt) as usize, 0, 0) };
-    alt.reserved = 0;
     // SAFETY: one thread, at start.
-    unsafe { (*b).alt = alt };
+    unsafe { (*b).alt = real_signal_stack() };
     let r = set_signal_stack(b);
     if r != 0 {
         return r;
@@ -443,19 +376,9 @@ pub fn init(b: *mut Block) -> isize {
     if r != 0 {
         return r;
     }
-    let bit = SIGSYS_BIT;
-    let mut old = 0u64;
-    // SAFETY: local sets of eight bytes.
-    unsafe {
-        raw::syscall4(
-            nr::RT_SIGPROCMASK,
-            1,
-            (&raw const bit) as usize,
-            (&raw mut old) as usize,
-            8,
-        );
-        (*b).sigsys_blocked = u32::from(old & SIGSYS_BIT != 0);
-    }
+    let old = raw::sigmask(raw::SIG_UNBLOCK, SIGSYS_BIT);
+    // SAFETY: one thread, at start.
+    unsafe { (*b).sigsys_blocked = u32::from(old & SIGSYS_BIT != 0) };
     0
 }
 
@@ -669,6 +592,15 @@ pub fn set_signal_stack(b: *mut Block) -> isize {
     unsafe { raw::syscall4(nr::SIGALTSTACK, (&raw const own) as usize, 0, 0, 0) }
 }
 
+/// The alternate signal stack that Linux holds.
+fn real_signal_stack() -> block::AltStack {
+    let mut held = block::AltStack::NONE;
+    // SAFETY: writes a local.
+    unsafe { raw::syscall4(nr::SIGALTSTACK, 0, (&raw mut held) as usize, 0, 0) };
+    held.reserved = 0;
+    held
+}
+
 /// sigaltstack(2) for the program, whose stack pointer is `rsp`.
 pub fn sigaltstack(b: *mut Block, new: usize, old: usize, rsp: usize) -> isize {
     // SAFETY: the calling thread's own block.
@@ -678,27 +610,25 @@ pub fn sigaltstack(b: *mut Block, new: usize, old: usize, rsp: usize) -> isize {
         shown.flags |= 1; // SS_ONSTACK
     }
     if new != 0 {
-        if !raw::can_read(new, size_of::<block::AltStack>()) {
+        if !user::can_read(new, size_of::<block::AltStack>()) {
             return raw::err(raw::errno::EFAULT);
         }
         if on {
             return raw::err(raw::errno::EPERM);
         }
         // Linux knows best what it accepts.
-        // SAFETY: the kernel's own stack is set again before a signal can come to it.
+        // SAFETY: the program gives that memory for signals; one that comes there before the kernel's own stack is set again
+        // interrupts the kernel, and so is only sent again.
         let r = unsafe { raw::syscall4(nr::SIGALTSTACK, new, 0, 0, 0) };
-        let mut taken = block::AltStack::NONE;
-        // SAFETY: writes a local.
-        unsafe { raw::syscall4(nr::SIGALTSTACK, 0, (&raw mut taken) as usize, 0, 0) };
+        let taken = real_signal_stack();
         set_signal_stack(b);
         if r != 0 {
             return r;
         }
-        taken.reserved = 0;
         // SAFETY: the calling thread's own block.
         unsafe { (*b).alt = taken };
     }
-    if old != 0 && !put(old, &shown) {
+    if old != 0 && !user::put(old, &shown) {
         return raw::err(raw::errno::EFAULT);
     }
     0
@@ -778,11 +708,21 @@ unsafe fn defer(b: *mut Block, sig: i32, info: *const i32, c: &Context) {
         };
         (*b).deferred = 1;
         c.set_mask(raw::ALL_SIGNALS);
+        send_again(b, sig as usize, info);
+    }
+}
+
+/// Sends signal `sig` to the calling thread.
+///
+/// # Safety
+/// `b` must be the calling thread's block, `info` a siginfo of `sig`.
+unsafe fn send_again(b: *mut Block, sig: usize, info: *const i32) {
+    // SAFETY: the caller's promise; a signal to ourselves.
+    unsafe {
         let (pid, tid) = ((*b).pid as usize, (*b).tid as usize);
-        let r = raw::syscall4(nr::RT_TGSIGQUEUEINFO, pid, tid, sig as usize, info as usize);
-        if r != 0 {
+        if raw::syscall4(nr::RT_TGSIGQUEUEINFO, pid, tid, sig, info as usize) != 0 {
             // The queue is full, or a jail forbids it: without the details rather than not at all.
-            raw::syscall4(nr::TGKILL, pid, tid, sig as usize, 0);
+            raw::syscall4(nr::TGKILL, pid, tid, sig, 0);
         }
     }
 }
@@ -809,7 +749,8 @@ fn kernel_fault(sig: i32, c: &Context) -> ! {
 /// Ends the process by signal `sig`, as its default action does.
 fn die_by(sig: usize) -> ! {
     let b = block::current();
-    raw_sigaction(sig, &raw const NO_ACTION, core::ptr::null_mut());
+    let default = NO_ACTION;
+    raw_sigaction(sig, &raw const default, core::ptr::null_mut());
     // SAFETY: the calling thread's own block.
     let (pid, tid) = unsafe { ((*b).pid as usize, (*b).tid as usize) };
     // SAFETY: a signal to ourselves.

@@ -4,6 +4,7 @@
 //! may stand for a `syscall` instruction anywhere: on any stack, after `vfork`, in a thread that has just unmapped its
 //! own stack. Code and data are apart: the code page is filled once, made executable, and never written again.
 
+use super::observe;
 use crate::raw::{self, nr};
 use crate::report;
 use core::cell::UnsafeCell;
@@ -99,8 +100,6 @@ static CLASSES: ClassTable = ClassTable(UnsafeCell::new([0; 65536]));
 static INDEX: [AtomicU16; HASH] = [const { AtomicU16::new(0) }; HASH];
 static USED: AtomicUsize = AtomicUsize::new(0);
 static LOCK: AtomicBool = AtomicBool::new(false);
-/// Every call goes through the kernel: a report or a trace was asked for.
-static OBSERVED: AtomicBool = AtomicBool::new(false);
 
 /// Holds the lock of slots and patches; no signal handler of the program and no blocking call runs under it.
 pub struct Guard(());
@@ -140,10 +139,9 @@ pub fn code_range() -> core::ops::Range<usize> {
     code_base()..code_base() + SLOTS * CODE_SIZE
 }
 
-/// Sets up the dispatch table; `observed` makes every call go through the kernel.
-pub fn init(observed: bool) {
-    OBSERVED.store(observed, Ordering::Relaxed);
-    if observed {
+/// Sets up the dispatch table. When a report or a trace was asked for, every call goes through the kernel.
+pub fn init() {
+    if observe::observed() {
         return;
     }
     for nr in 0..TABLE_SIZE {
@@ -198,7 +196,7 @@ impl Slot {
 
     /// Prepares [`Slot::known_entry`] for number `nr`, whose `mov` is at `mov`.
     pub fn set_known(self, nr: u32, mov: usize, _lock: &Guard) {
-        let go = if OBSERVED.load(Ordering::Relaxed) {
+        let go = if observe::observed() {
             off::KERNEL
         } else {
             match (classes::class(nr as usize), nr as usize) {

@@ -6,7 +6,7 @@
 
 use super::block::{self, Block};
 use super::frame::{self, FRAME_SIZE, Frame};
-use super::{CONFINED, dispatch_on, patch, set_gs, signals, slots};
+use super::{CONFINED, dispatch_on, patch, set_gs, signals, slots, user};
 use crate::raw::{self, errno, nr};
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -77,7 +77,7 @@ pub unsafe fn clone3(b: *mut Block, f: &mut Frame) -> Option<isize> {
     let [args, size, ..] = f.args();
     if !(CLONE_ARGS_MIN..=size_of::<CloneArgs>()).contains(&size)
         || size % 8 != 0
-        || !raw::can_read(args, size)
+        || !user::can_read(args, size)
     {
         return None;
     }
@@ -95,20 +95,17 @@ pub unsafe fn clone3(b: *mut Block, f: &mut Frame) -> Option<isize> {
     // SAFETY: the caller's promise.
     Some(unsafe {
         start(b, f, flags, stack, |child| {
-            (own[arg::STACK], own[arg::STACK_SIZE]) = match child {
-                Some(sp) => (
-                    (sp & !(block::BLOCK_SIZE - 1)) as u64,
-                    (sp & (block::BLOCK_SIZE - 1)) as u64,
-                ),
-                None => (0, 0),
-            };
+            let (low, length) = child.map_or((0, 0), |sp| {
+                let low = sp & !(block::BLOCK_SIZE - 1);
+                (low, sp - low)
+            });
+            (own[arg::STACK], own[arg::STACK_SIZE]) = (low as u64, length as u64);
             let at = own.as_ptr() as usize;
-            if child.is_some() {
+            match child {
                 // SAFETY: the child runs on its own block, whose frame is complete.
-                frame::hrt_clone3(at, size)
-            } else {
+                Some(_) => frame::hrt_clone3(at, size),
                 // SAFETY: a copy of the process goes on right here.
-                raw::syscall4(nr::CLONE3, at, size, 0, 0)
+                None => raw::syscall4(nr::CLONE3, at, size, 0, 0),
             }
         })
     })
@@ -226,8 +223,7 @@ unsafe fn copy(
         STARTED.store(1, Ordering::Relaxed);
         // SAFETY: the only thread's own block.
         unsafe {
-            (*b).pid = raw::syscall4(nr::GETPID, 0, 0, 0, 0) as u32;
-            (*b).tid = raw::syscall4(nr::GETTID, 0, 0, 0, 0) as u32;
+            ((*b).pid, (*b).tid) = raw::ids();
             (*b).borrowed = 0;
         }
         if flags & CLONE_CLEAR_SIGHAND != 0 {
