@@ -1,0 +1,215 @@
+#!/usr/bin/env bash
+# Runs the programs that testsuite/ring0/programs lists in a virtual machine that has /dev/kvm, on any machine: see
+# testsuite/ring0/boot.sh. Each runs plain and hybridized, and must print the same and end the same.
+# MV_RING0_KVM=1 runs them with HRT_PLATFORM=kvm HRT_RING=0 too. MV_CC_BIN names the mv-cc to test. ONLY=GLOB limits the programs.
+. "$(dirname "$0")/../runtimes/lib.sh"
+. "$ROOT/testsuite/scripts/deps.sh"
+
+RING0_DIR=$ROOT/testsuite/ring0
+KEPT=${CACHE%/runtimes}/ring0/failed
+if [ -n "${MV_CC_BIN:-}" ]; then
+    MV_BIN=$(dirname "$MV_CC_BIN")
+fi
+toolchain
+need_packages "${BUILD_PACKAGES[@]}"
+with_scratch
+TREE=$SCRATCH/tree
+COMMANDS=$SCRATCH/commands
+RESULTS=$COMMANDS.results
+mkdir "$TREE"
+: >"$COMMANDS"
+PLATFORMS=(hosted)
+if [ "${MV_RING0_KVM:-0}" = 1 ]; then
+    PLATFORMS+=(kvm)
+fi
+
+# ---- Building and staging ------------------------------------------------------------------------------------------
+
+# put FILE PATH: an executable with what it needs, into the tree.
+put() {
+    "$RING0_DIR/stage.sh" --as "$2" "$TREE" "$1"
+}
+
+# lua: makes lua, plain and hybrid, once; the hybrid of the plain one.
+lua() {
+    if ! [ -e "$SCRATCH/hybrid-lua" ]; then
+        load_runtime lua
+        need_packages "${RT_PACKAGES[@]}"
+        build plain || return
+        timeout 120 "$MV_BIN/mv-link" --hybridize "$BUILT/src/lua" -o "$SCRATCH/hybrid-lua" || return
+        put "$BUILT/src/lua" /t/plain/lua && put "$SCRATCH/hybrid-lua" /t/hybrid/lua
+    fi
+}
+
+# c NAME KIND SOURCE: a C program, plain and hybrid.
+c() {
+    local name=$1 source=$3 kind cc flags=(-O1 -pthread -I "$ROOT/testsuite/programs/include")
+    case $2 in
+    dynamic-pie) flags+=(-fPIE -pie) ;;
+    no-pie) flags+=(-fno-pie -no-pie) ;;
+    static) flags+=(-fno-pie -static) ;;
+    static-pie) flags+=(-fPIE -static-pie) ;;
+    *) die "no such kind: $2" ;;
+    esac
+    for kind in plain hybrid; do
+        cc=cc
+        [ "$kind" = plain ] || cc=$MV_BIN/mv-cc
+        timeout 120 "$cc" "${flags[@]}" -o "$SCRATCH/$kind-$name" "$source" && put "$SCRATCH/$kind-$name" "/t/$kind/$name" || return
+    done
+}
+
+# add_program NAME KIND SOURCE
+add_program() {
+    if [ "$2" = lua ]; then
+        lua && put "$3" "/t/${3##*/}"
+    else
+        c "$@"
+    fi
+}
+
+# ---- Commands ------------------------------------------------------------------------------------------------------
+
+LINES_USED=0
+declare -A LINE
+
+# command_line LABEL COMMAND: one more for the virtual machine; LINE[LABEL] is its number.
+command_line() {
+    printf '%s\n' "$2" >>"$COMMANDS"
+    LINES_USED=$((LINES_USED + 1))
+    LINE[$1]=$LINES_USED
+}
+
+# run_in PLATFORM NAME BINARY ARGUMENTS: in a fresh folder, by the same name everywhere. Leaves the statistics' line too.
+run_in() {
+    local platform=$1 name=$2 binary=$3 arguments=$4 kind=hybrid settings="HRT_PLATFORM=$1 HRT_STATS=/tmp/$2.$1 "
+    case $platform in
+    plain) kind=plain settings='' ;;
+    kvm) settings+='HRT_RING=0 ' ;;
+    esac
+    command_line "$name $platform" "rm -rf work && mkdir work && cd work && ln -s /t/$kind/$binary $binary && $settings./$binary $arguments"
+    if [ -n "$settings" ]; then
+        command_line "$name $platform statistics" "cat /tmp/$name.$platform"
+    fi
+}
+
+# result LABEL out|err|status: prints the file's name.
+result() {
+    printf '%s/%s.%s' "$RESULTS" "${LINE[$1]}" "$2"
+}
+
+# status LABEL: prints its command's exit status.
+status() {
+    cat "$(result "$1" status)" 2>/dev/null || printf 'none'
+}
+
+# ---- Verdicts ------------------------------------------------------------------------------------------------------
+
+# show LABEL: the end of what it wrote on stderr.
+show() {
+    tail -n 8 "$(result "$1" err)" 2>/dev/null | cut -c1-300 | sed 's/^/   | stderr: /' || true
+}
+
+# judge_command LABEL PATTERN: it ended with status 0, and a line of its output is like PATTERN.
+judge_command() {
+    if [ "$(status "$1")" = 0 ] && grep -qE "$2" "$(result "$1" out)"; then
+        ok "ring0-$1"
+    else
+        fail "ring0-$1" "status $(status "$1"), it printed: $(head -c 300 "$(result "$1" out)" 2>/dev/null)"
+        show "$1"
+    fi
+}
+
+# judge NAME PLATFORM: as the plain run, and where it says.
+judge() {
+    local name=$1 label="$1 $2" why='' stats other
+    local MV_TEST_PLATFORM=$2
+    if ! [ -e "$(result "$label" status)" ]; then
+        fail "ring0-$name-$2" "it was not run"
+        return
+    fi
+    if ! cmp -s "$(result "$name plain" status)" "$(result "$label" status)"; then
+        why="status $(status "$label"), plain $(status "$name plain"); "
+    fi
+    if ! cmp -s "$(result "$name plain" out)" "$(result "$label" out)"; then
+        why="${why}stdout differs; "
+    fi
+    stats=$(result "$label statistics" out)
+    other=$(stats_bad "$stats")
+    if [ -z "$other" ] && [ "$2" = kvm ]; then
+        other=$(grep -v '"ring": *0[,}]' "$stats" | head -n 1 | sed 's/^/a process did not run in ring 0: /' | cut -c1-160)
+    fi
+    why=$why${other:+$other; }
+    if [ -z "$why" ]; then
+        ok "ring0-$name-$2"
+        return
+    fi
+    fail "ring0-$name-$2" "${why%; }"
+    diff -a "$(result "$name plain" out)" "$(result "$label" out)" | head -n 10 | cut -c1-200 | sed 's/^/   | stdout: /' || true
+    show "$label"
+}
+
+# ---- What is run ---------------------------------------------------------------------------------------------------
+
+command_line kvm-device 'ls -l /dev/kvm'
+cc -O1 -static -o "$SCRATCH/guest" "$RING0_DIR/guest.c"
+put "$SCRATCH/guest" /t/guest
+command_line kvm-guest '/t/guest'
+
+NAMES=()
+declare -A WANT
+while IFS='|' read -r name kind source want arguments <&5; do
+    # The blanks around.
+    read -r name <<<"$name"
+    read -r kind <<<"$kind"
+    read -r source <<<"$source"
+    case $name in '' | '#'*) continue ;; esac
+    # shellcheck disable=SC2053  # a pattern
+    if [ -n "${ONLY:-}" ] && [[ $name != $ONLY ]]; then
+        continue
+    fi
+    if ! add_program "$name" "$kind" "$ROOT/testsuite/$source"; then
+        fail "ring0-$name-build"
+        continue
+    fi
+    NAMES+=("$name")
+    WANT[$name]=$((want))
+    binary=$name
+    if [ "$kind" = lua ]; then
+        binary=lua
+        arguments="/t/${source##*/} $arguments"
+    fi
+    for platform in plain "${PLATFORMS[@]}"; do
+        run_in "$platform" "$name" "$binary" "$arguments"
+    done
+done 5<"$RING0_DIR/programs"
+
+printf '== booting, for %d commands\n' "$LINES_USED"
+if "$RING0_DIR/boot.sh" --limit 240 --each 60 --log "$SCRATCH/console" "$TREE" "$COMMANDS"; then
+    ok ring0-boot
+else
+    fail ring0-boot
+fi
+judge_command kvm-device '^crw.* 10, *232 .*/dev/kvm$'
+judge_command kvm-guest '^port 0x42: 42$'
+for name in "${NAMES[@]}"; do
+    if [ "$(status "$name plain")" = "${WANT[$name]}" ]; then
+        ok "ring0-$name-plain"
+    else
+        fail "ring0-$name-plain" "status $(status "$name plain"), not ${WANT[$name]}"
+        show "$name plain"
+    fi
+    for platform in "${PLATFORMS[@]}"; do
+        judge "$name" "$platform"
+    done
+    if [ "${MV_RING0_KVM:-0}" != 1 ]; then
+        skip "ring0-$name-kvm" "MV_RING0_KVM is not 1"
+    fi
+done
+rm -rf "$KEPT"
+if [ "$FAILED" -gt 0 ]; then
+    mkdir -p "$KEPT"
+    cp -r "$COMMANDS" "$RESULTS" "$SCRATCH/console" "$KEPT/" 2>/dev/null || true
+    printf 'Commands, results and the log of the kernel are kept in %s\n' "$KEPT"
+fi
+printf 'ring0: '
+finish
