@@ -24,6 +24,8 @@ pub struct Settings<'a> {
     pub trace: Output<'a>,
     /// `HRT_PATCH=0`: leave call sites as they are and let every call trap.
     pub patch: bool,
+    /// `HRT_RING`: the ring of the program on `kvm`; `None`: the best.
+    pub ring: Option<u8>,
 }
 
 /// The platform that a hybrid's build options ask for: `key = value` lines, values in quotes or not.
@@ -44,6 +46,7 @@ impl Default for Settings<'_> {
             stats: Output::Off,
             trace: Output::Off,
             patch: true,
+            ring: None,
         }
     }
 }
@@ -108,14 +111,17 @@ impl<'a> Settings<'a> {
                 });
             }
         };
-        if let Some(v) = get(b"HRT_RING") {
-            if v != b"0" && v != b"3" {
+        s.ring = match get(b"HRT_RING") {
+            None => None,
+            Some(b"0") => Some(0),
+            Some(b"3") => Some(3),
+            Some(_) => {
                 return Err(BadSetting {
                     variable: "HRT_RING",
                     expected: "0 or 3",
                 });
             }
-        }
+        };
         Ok(s)
     }
 }

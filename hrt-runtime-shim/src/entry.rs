@@ -1,6 +1,7 @@
 //! Where the stub enters the payload: chooses the platform and hybridizes the process.
 
 use crate::hosted;
+use crate::kvm;
 use crate::report;
 use crate::start::{Start, at};
 use core::fmt::Write;
@@ -58,9 +59,6 @@ pub unsafe extern "C" fn hrt_payload_entry(
     if settings.platform == Platform::Native {
         return entry;
     }
-    if settings.platform == Platform::Kvm {
-        report::cannot_run("kvm", "this version has no kvm platform");
-    }
     let context = Context {
         start,
         settings,
@@ -68,6 +66,12 @@ pub unsafe extern "C" fn hrt_payload_entry(
         // SAFETY: the stub's promise.
         size: unsafe { (*header).mem_size } as usize,
     };
+    if settings.platform == Platform::Kvm {
+        if let Err(why) = kvm::Kvm.hybridize(&context) {
+            report::cannot_run(kvm::Kvm::PLATFORM.name(), why);
+        }
+        return entry;
+    }
     if let Err(why) = hosted::Hosted.hybridize(&context) {
         // Under `auto` the program just runs on the next platform, which is plain Linux.
         if settings.platform == Platform::Hosted {

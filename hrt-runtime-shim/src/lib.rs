@@ -6,6 +6,8 @@
 
 pub mod entry;
 pub mod hosted;
+pub mod kernel;
+pub mod kvm;
 #[cfg(feature = "payload")]
 pub mod memory;
 pub mod raw;

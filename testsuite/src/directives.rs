@@ -16,6 +16,8 @@
 //! | `files: F...` | files made by the program, compared | none |
 //! | `hosted-line: OLD => NEW` | a documented difference: this line of output is another one on `hosted` | |
 //! | `no-trace: WHY` | not run with `HRT_TRACE`, skipped with this reason | |
+//! | `kvm-line: OLD => NEW` | the same on `kvm` | |
+//! | `no-kvm: WHY` | not run on `kvm`, skipped with this reason | |
 //! | `native-only: WHY` | not run on the hosted platform, skipped with this reason | |
 
 use anyhow::{Context, Result, bail, ensure};
@@ -173,7 +175,11 @@ pub struct Directives {
     pub files: Vec<String>,
     /// Documented differences of the hosted platform.
     pub hosted_lines: Vec<(String, String)>,
-    /// Why it is not run on the hosted platform.
+    /// Documented differences of the kvm platform.
+    pub kvm_lines: Vec<(String, String)>,
+    /// Why it is not run on the kvm platform.
+    pub no_kvm: Option<String>,
+    /// Why it is run on no platform but native.
     pub native_only: Option<String>,
     /// Why it is not run with a trace.
     pub no_trace: Option<String>,
@@ -195,10 +201,18 @@ impl Default for Directives {
             with: Vec::new(),
             files: Vec::new(),
             hosted_lines: Vec::new(),
+            kvm_lines: Vec::new(),
+            no_kvm: None,
             native_only: None,
             no_trace: None,
         }
     }
+}
+
+/// `OLD => NEW`.
+fn replacement(value: &str) -> Result<(String, String)> {
+    let (old, new) = value.split_once("=>").context("want OLD => NEW")?;
+    Ok((old.trim().to_owned(), new.trim().to_owned()))
 }
 
 fn words(s: &str) -> Vec<String> {
@@ -279,11 +293,9 @@ impl Directives {
                 });
             }
             "files" => self.files.extend(words(value)),
-            "hosted-line" => {
-                let (old, new) = value.split_once("=>").context("want OLD => NEW")?;
-                self.hosted_lines
-                    .push((old.trim().to_owned(), new.trim().to_owned()));
-            }
+            "hosted-line" => self.hosted_lines.push(replacement(value)?),
+            "kvm-line" => self.kvm_lines.push(replacement(value)?),
+            "no-kvm" => self.no_kvm = Some(value.to_owned()),
             "no-trace" => self.no_trace = Some(value.to_owned()),
             "native-only" => self.native_only = Some(value.to_owned()),
             _ => bail!("unknown directive"),

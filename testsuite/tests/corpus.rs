@@ -22,6 +22,7 @@ enum Mode {
     Plain,
     Hosted,
     Trace,
+    Kvm,
     Native,
 }
 
@@ -31,6 +32,7 @@ impl Mode {
             Mode::Plain => "plain",
             Mode::Hosted => "hosted",
             Mode::Trace => "trace",
+            Mode::Kvm => "kvm",
             Mode::Native => "native",
         }
     }
@@ -96,9 +98,15 @@ impl Case {
             Mode::Plain | Mode::Native => None,
             Mode::Trace => d.native_only.as_ref().or(d.no_trace.as_ref()),
             Mode::Hosted => d.native_only.as_ref(),
+            Mode::Kvm => d.native_only.as_ref().or(d.no_kvm.as_ref()),
         };
         if let Some(why) = left_out {
             return Ok(Completion::ignored_with(why));
+        }
+        if mode == Mode::Kvm {
+            if let Some(why) = no_kvm() {
+                return Ok(Completion::ignored_with(why));
+            }
         }
         let plain = self.plain()?;
         if plain.outcome.exit == CANNOT_RUN {
@@ -131,23 +139,35 @@ impl Case {
         let exe = build::executable(&c.root, &c.cache, &self.program, self.variant, toolchain)?;
         let platform = match mode {
             Mode::Native => "native",
+            Mode::Kvm => "kvm",
             _ => "hosted",
         };
         let trace = mode == Mode::Trace;
         let hybrid = run::run(&c.scratch, &exe, &self.helpers()?, d, platform, trace)?;
         let want = match mode {
             Mode::Native => plain.outcome.clone(),
-            _ => plain.outcome.on_hosted(d),
+            Mode::Kvm => plain.outcome.with_lines(&d.kvm_lines),
+            _ => plain.outcome.with_lines(&d.hosted_lines),
         };
         want.compare(&hybrid.outcome)?;
         if mode != Mode::Native {
-            hybrid.check_hosted(d)?;
+            hybrid.check_stats(d, platform)?;
         }
         if trace {
             ensure!(!hybrid.trace.is_empty(), "HRT_TRACE wrote nothing");
         }
         Ok(Completion::Completed)
     }
+}
+
+/// Why the `kvm` platform cannot run here, if that is so.
+fn no_kvm() -> Option<String> {
+    static WHY: OnceLock<Option<String>> = OnceLock::new();
+    WHY.get_or_init(|| {
+        let open = std::fs::File::options().read(true).write(true).open("/dev/kvm");
+        open.err().map(|e| format!("/dev/kvm: {e}"))
+    })
+    .clone()
 }
 
 fn trials(corpus: &Arc<Corpus>) -> Result<Vec<Trial>> {
@@ -161,7 +181,7 @@ fn trials(corpus: &Arc<Corpus>) -> Result<Vec<Trial>> {
                 variant,
                 plain: OnceLock::new(),
             });
-            let mut modes = vec![Mode::Plain, Mode::Hosted, Mode::Native];
+            let mut modes = vec![Mode::Plain, Mode::Hosted, Mode::Kvm, Mode::Native];
             if i == 0 {
                 modes.push(Mode::Trace);
             }

@@ -3,19 +3,17 @@
 //! A call is sent on by the slot's own `syscall`, on the program's stack, after the kernel has been left: so nothing of
 //! the kernel's is in use while a call blocks, and a signal finds the program where it would without us.
 
-use super::block::{self, Block};
+use crate::kernel::block::{self, Block};
 use super::frame::{self, Frame, SPILL_BELOW, Spill};
 use super::signals::{self, Context, SIGSYS_BIT, reg};
-use super::slots::{self, Slot};
-use super::{CONFINED, modules, observe, patch, threads, user};
+use super::threads;
+use crate::kernel::slots::{self, Slot};
+use crate::kernel::{CONFINED, TRAPS, modules, observe, patch, user};
 use crate::raw::{self, errno, nr};
 use crate::report;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::Ordering;
 use hrt_kernel::bpf;
 use hrt_kernel::classes::{self, Class};
-
-/// Calls that Syscall User Dispatch trapped.
-pub static TRAPS: AtomicU64 = AtomicU64::new(0);
 
 const PROT_WRITE: usize = 2;
 const PROT_EXEC: usize = 4;
@@ -191,7 +189,9 @@ unsafe fn mediate(b: *mut Block, f: &mut Frame, slot: Slot, number: usize) -> Op
         nr::RT_SIGTIMEDWAIT => {
             signals::sigtimedwait(b, a0, a1, a3).map_or(Next::Forward, Next::Done)
         }
-        nr::SIGALTSTACK => Next::Done(signals::sigaltstack(b, a0, a1, f.rsp as usize)),
+        nr::SIGALTSTACK => Next::Done(block::sigaltstack(b, a0, a1, f.rsp as usize, || {
+            signals::set_signal_stack(b);
+        })),
         nr::RT_SIGSUSPEND => return masked(f, a0, a1, |s, mask, _| s.args[0] = mask),
         nr::PPOLL => return masked(f, a3, a4, |s, mask, _| s.args[3] = mask),
         nr::EPOLL_PWAIT | nr::EPOLL_PWAIT2 => {
@@ -352,19 +352,24 @@ fn filter_at<'a>(program: usize) -> Option<&'a [bpf::Insn]> {
     Some(unsafe { core::slice::from_raw_parts(at as *const bpf::Insn, len) })
 }
 
-/// The program goes into a jail: from now on the kernel makes no call of its own accord. A `strict` one
-/// (SECCOMP_MODE_STRICT) leaves not even what a report takes; else `program` is a `struct sock_fprog`.
-fn confine(strict: bool, program: usize) {
+/// Which calls a jail leaves: a `strict` one (SECCOMP_MODE_STRICT), or that of the `struct sock_fprog` at `program`.
+pub fn confine_allows(strict: bool, program: usize) -> impl Fn(usize) -> bool {
     let filter = if strict { None } else { filter_at(program) };
-    let allows = |number: usize| {
+    move |number: usize| {
         if strict {
             matches!(number, 0 | nr::WRITE | nr::EXIT | nr::RT_SIGRETURN)
         } else {
             // A filter that cannot be read is refused by Linux.
             filter.is_none_or(|f| bpf::allows(f, number as u32))
         }
-    };
-    if ![nr::OPEN, nr::WRITE, nr::CLOSE].into_iter().all(allows) {
+    }
+}
+
+/// The program goes into a jail: from now on the kernel makes no call of its own accord. A `strict` one
+/// (SECCOMP_MODE_STRICT) leaves not even what a report takes; else `program` is a `struct sock_fprog`.
+fn confine(strict: bool, program: usize) {
+    let allows = confine_allows(strict, program);
+    if ![nr::OPEN, nr::WRITE, nr::CLOSE].into_iter().all(&allows) {
         observe::forbid();
     }
     if !allows(nr::RT_SIGRETURN) {
@@ -443,7 +448,7 @@ hrt_int80:
 
 unsafe extern "C" {
     /// `int $0x80` with eax, ebx, ecx, edx, esi, edi, ebp from `regs`; eax is written back.
-    fn hrt_int80(regs: *mut u64);
+    pub fn hrt_int80(regs: *mut u64);
 }
 
 /// A call by `int $0x80`, with the numbers and the pointers of i386: always Linux's.

@@ -10,7 +10,7 @@
 //! until the exit, which unblocks it with the program's own stack pointer. In call slots, and in the kernel's first and
 //! last instructions, the interrupted context is moved to the equivalent place in the program (`signals`).
 
-use super::block::offset;
+use crate::kernel::block::offset;
 use core::arch::global_asm;
 
 /// The program's registers. `xmm` is first, so that it is aligned with the stack.
@@ -417,14 +417,14 @@ hrt_restorer:
     SAVE = const offset::SAVE,
     STATE = const offset::STATE,
     SIGNALS = const offset::SIGNALS,
-    ENTRIES = const super::signals::HANDLERS,
+    ENTRIES = const crate::kernel::actions::HANDLERS,
     dispatch = sym super::dispatch::hrt_dispatch,
     after = sym super::dispatch::hrt_after,
     child = sym super::threads::hrt_child,
-    image = sym super::IMAGE,
-    image_size = sym super::IMAGE_SIZE,
-    island = sym super::patch::ISLAND_AT,
-    handlers = sym super::signals::HANDLER_ADDRESSES,
+    image = sym crate::kernel::IMAGE,
+    image_size = sym crate::kernel::IMAGE_SIZE,
+    island = sym crate::kernel::patch::ISLAND_AT,
+    handlers = sym crate::kernel::actions::HANDLER_ADDRESSES,
     in_kernel = sym super::signals::hrt_signal_in_kernel,
     sigsys = sym super::signals::hrt_sigsys_rust,
     options(att_syntax)

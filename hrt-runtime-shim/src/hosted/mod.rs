@@ -5,38 +5,25 @@
 //! call site a *slot* ([`slots`]) and patches the site to jump there ([`patch`]). Calls that are just forwarded never
 //! leave the slot; others enter the kernel ([`frame`], [`dispatch`]) on the thread's kernel stack ([`block`]).
 
-mod block;
-mod dispatch;
-mod frame;
-mod modules;
-mod observe;
-mod patch;
+pub mod dispatch;
+pub mod frame;
 mod signals;
-mod slots;
 mod threads;
-mod user;
 
 use crate::entry::Context;
-use crate::raw::{self, errno, nr};
+use crate::kernel::{
+    FSGSBASE, IMAGE, IMAGE_SIZE, block, modules, name_memory, observe, patch, set_gs,
+    single_threaded, slots,
+};
+use crate::raw::{self, nr};
 use crate::start::at;
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::sync::atomic::Ordering;
 use hrt_kernel::platform::{Machine, Platform};
 
-/// Load address of the payload's image.
-pub static IMAGE: AtomicUsize = AtomicUsize::new(0);
-/// Size of the payload's image in memory, in bytes.
-pub static IMAGE_SIZE: AtomicUsize = AtomicUsize::new(0);
-/// The program has put itself in a seccomp jail: the kernel makes no system call of its own accord any more.
-pub static CONFINED: AtomicBool = AtomicBool::new(false);
-/// `wrgsbase` may be used (AT_HWCAP2, `HWCAP2_FSGSBASE`).
-static FSGSBASE: AtomicBool = AtomicBool::new(false);
-
 const PR_SET_SYSCALL_USER_DISPATCH: usize = 59;
-const ARCH_SET_GS: usize = 0x1001;
 
 /// Address at which call slots enter the kernel.
-#[must_use]
-pub fn kernel_entry() -> usize {
+fn kernel_entry() -> usize {
     frame::hrt_kernel_entry as *const () as usize
 }
 
@@ -59,43 +46,6 @@ fn dispatch_on() -> isize {
 fn dispatch_off() {
     // SAFETY: calls that no slot serves go to Linux from now on.
     unsafe { raw::syscall6(nr::PRCTL, [PR_SET_SYSCALL_USER_DISPATCH, 0, 0, 0, 0, 0]) };
-}
-
-/// Points the calling thread's GS base at its block.
-fn set_gs(b: *mut block::Block) -> isize {
-    if FSGSBASE.load(Ordering::Relaxed) {
-        // SAFETY: Linux says that the instruction is there; nothing but the kernel uses GS.
-        unsafe {
-            core::arch::asm!("wrgsbase {}", in(reg) b, options(nostack, preserves_flags));
-        }
-        return 0;
-    }
-    // SAFETY: nothing but the kernel uses GS.
-    unsafe { raw::syscall4(nr::ARCH_PRCTL, ARCH_SET_GS, b as usize, 0, 0) }
-}
-
-/// True if the calling thread is the only one of its process.
-fn single_threaded() -> bool {
-    const CLONE_THREAD: usize = 0x1_0000;
-    // unshare(2): "If CLONE_THREAD is specified, the caller must be single-threaded"; nothing else happens.
-    // SAFETY: changes nothing.
-    let r = unsafe { raw::syscall4(nr::UNSHARE, CLONE_THREAD, 0, 0, 0) };
-    if r == 0 || r == raw::err(errno::EINVAL) {
-        return r == 0;
-    }
-    // A jail forbids unshare: count the links of the directory of threads.
-    let mut stat = [0u64; 18];
-    // SAFETY: struct stat is 144 bytes.
-    let r = unsafe {
-        raw::syscall4(
-            nr::STAT,
-            c"/proc/self/task".as_ptr() as usize,
-            (&raw mut stat) as usize,
-            0,
-            0,
-        )
-    };
-    r == 0 && stat[2] == 3 // st_nlink: ".", "..", and one thread
 }
 
 /// See the module.
@@ -128,8 +78,8 @@ impl Machine for Hosted {
             unsafe { block::give_back(b) };
             return Err("Linux has no Syscall User Dispatch here (it came with Linux 5.11)");
         }
-        observe::init(&context.settings);
-        slots::init();
+        observe::init(Self::PLATFORM, &context.settings);
+        slots::init(Some(kernel_entry()));
         if !context.settings.patch {
             patch::ENABLED.store(false, Ordering::Relaxed);
         }
@@ -141,26 +91,7 @@ impl Machine for Hosted {
             dispatch_off();
             return Err("Linux refuses a handler for SIGSYS");
         }
-        name_memory(context);
+        name_memory();
         Ok(())
     }
-}
-
-/// Names the payload's memory in /proc/PID/maps, where Linux can (PR_SET_VMA_ANON_NAME, Linux 5.17).
-fn name_memory(context: &Context) {
-    const PR_SET_VMA: usize = 0x5356_4d41;
-    // SAFETY: gives a name to our own memory.
-    unsafe {
-        raw::syscall6(
-            nr::PRCTL,
-            [
-                PR_SET_VMA,
-                0,
-                context.base,
-                context.size,
-                c"hrt-kernel".as_ptr() as usize,
-                0,
-            ],
-        )
-    };
 }

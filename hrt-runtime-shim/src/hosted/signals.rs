@@ -5,73 +5,25 @@
 //! which stands for one immutable tuple (handler, flags, restorer, mask). So fork, vfork, exec and `clone` with or
 //! without shared handlers need no care.
 
-use super::block::{self, Block};
+use crate::kernel::block::{self, Block};
 use super::frame::{self, Spill};
-use super::slots::{self, Slot};
-use super::{IMAGE, dispatch, patch, user};
+use super::dispatch;
+use crate::kernel::slots::{self, Slot};
+use crate::kernel::actions::{self, NO_ACTION, SIG_DFL, SIG_IGN, entry, entry_at, flag, unwrap};
+use crate::kernel::block::real_signal_stack;
+use crate::kernel::{Action, IMAGE, patch, user};
 use crate::raw::{self, nr};
 use crate::report;
 use core::cell::UnsafeCell;
 use core::fmt::Write;
-use core::sync::atomic::{AtomicUsize, Ordering};
-
-/// Distinct tuples of handler, flags, restorer and mask that can be entered through the kernel.
-pub const HANDLERS: usize = 512;
+use core::sync::atomic::Ordering;
 
 /// SIGSYS (signal(7)).
 pub const SIGSYS: usize = 31;
 /// The bit of SIGSYS in a signal set.
 pub const SIGSYS_BIT: u64 = 1 << (SIGSYS - 1);
-const SIG_DFL: usize = 0;
-const SIG_IGN: usize = 1;
-const SA_RESTORER: u64 = 0x0400_0000;
-const SA_RESETHAND: u64 = 0x8000_0000;
-const SA_NODEFER: u64 = 0x4000_0000;
-const SA_SIGINFO: u64 = 4;
-const SA_ONSTACK: u64 = 0x0800_0000;
-const SA_RESTART: u64 = 0x1000_0000;
-/// `UAPI_SA_FLAGS` of x86-64 (Linux, `include/linux/signal_types.h`).
-const KNOWN_FLAGS: u64 = SA_RESTORER
-    | SA_RESETHAND
-    | SA_NODEFER
-    | SA_ONSTACK
-    | SA_RESTART
-    | SA_SIGINFO
-    | 0x1 // SA_NOCLDSTOP
-    | 0x2 // SA_NOCLDWAIT
-    | 0x800; // SA_EXPOSE_TAGBITS
 /// `si_code` of Syscall User Dispatch (`include/uapi/asm-generic/siginfo.h`).
 const SYS_USER_DISPATCH: i32 = 2;
-
-/// The kernel's `struct sigaction` on x86-64.
-#[repr(C)]
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Action {
-    /// `sa_handler` or `sa_sigaction`.
-    pub handler: usize,
-    /// `sa_flags`.
-    pub flags: u64,
-    /// `sa_restorer`.
-    pub restorer: usize,
-    /// `sa_mask`.
-    pub mask: u64,
-}
-const _: () = assert!(size_of::<Action>() == 32);
-
-const NO_ACTION: Action = Action {
-    handler: SIG_DFL,
-    flags: 0,
-    restorer: 0,
-    mask: 0,
-};
-
-struct Table(UnsafeCell<[Action; HANDLERS]>);
-// SAFETY: entries are written under the slots' lock, below USED never again, and read only below USED.
-unsafe impl Sync for Table {}
-static TABLE: Table = Table(UnsafeCell::new([NO_ACTION; HANDLERS]));
-static USED: AtomicUsize = AtomicUsize::new(0);
-/// The handlers alone, for `hrt_signal_common`.
-pub static HANDLER_ADDRESSES: [AtomicUsize; HANDLERS] = [const { AtomicUsize::new(0) }; HANDLERS];
 
 /// The program's disposition of SIGSYS.
 static SIGSYS_ACTION: SharedAction = SharedAction(UnsafeCell::new(NO_ACTION));
@@ -79,32 +31,18 @@ struct SharedAction(UnsafeCell<Action>);
 // SAFETY: read and written under the slots' lock.
 unsafe impl Sync for SharedAction {}
 
-fn entry(i: usize) -> usize {
-    frame::hrt_signal_entries as *const () as usize + 16 * i
-}
-
-/// The tuple that `handler` stands for, if it is one of our entries.
-fn entry_at(handler: usize) -> Option<Action> {
-    let i = handler.checked_sub(entry(0))? / 16;
-    if i >= USED.load(Ordering::Acquire) {
-        return None;
-    }
-    // SAFETY: below USED, hence immutable.
-    Some(unsafe { (*TABLE.0.get())[i] })
-}
-
 /// What Linux is told for `action`, tuple number `i`.
 fn wrapped(action: &Action, i: usize) -> Action {
     Action {
         handler: entry(i),
         flags: action.flags,
-        restorer: if action.flags & SA_RESTORER != 0 {
+        restorer: if action.flags & flag::RESTORER != 0 {
             frame::hrt_restorer as *const () as usize
         } else {
             action.restorer
         },
         // A handler on a signal stack is entered with all signals blocked: its frame is moved first.
-        mask: if action.flags & SA_ONSTACK != 0 {
+        mask: if action.flags & flag::ONSTACK != 0 {
             raw::ALL_SIGNALS & !SIGSYS_BIT
         } else {
             action.mask & !SIGSYS_BIT
@@ -120,30 +58,14 @@ fn wrap(action: &Action) -> Action {
             ..*action
         };
     }
-    let wrapped = |i: usize| wrapped(action, i);
-    let _lock = slots::lock();
-    let n = USED.load(Ordering::Relaxed);
-    // SAFETY: the lock is held.
-    let table = unsafe { &mut *TABLE.0.get() };
-    if let Some(i) = table[..n].iter().position(|a| a == action) {
-        return wrapped(i);
-    }
-    if n == HANDLERS {
+    match actions::number(action) {
+        Some(i) => wrapped(action, i),
         // Entered by Linux directly.
-        return Action {
+        None => Action {
             mask: action.mask & !SIGSYS_BIT,
             ..*action
-        };
+        },
     }
-    table[n] = *action;
-    HANDLER_ADDRESSES[n].store(action.handler, Ordering::Relaxed);
-    USED.store(n + 1, Ordering::Release);
-    wrapped(n)
-}
-
-/// What the program is told for what Linux holds.
-fn unwrap(held: &Action) -> Action {
-    entry_at(held.handler).unwrap_or(*held)
 }
 
 fn raw_sigaction(sig: usize, new: *const Action, old: *mut Action) -> isize {
@@ -163,10 +85,7 @@ pub fn sigaction(sig: usize, new: usize, old: usize, size: usize) -> isize {
             return raw::err(raw::errno::EFAULT);
         };
         action = told;
-        // As Linux does: flags that it does not know are dropped (since 5.11), and
-        // SIGKILL and SIGSTOP cannot be blocked.
-        action.mask &= !(1 << 8 | 1 << 18);
-        action.flags &= KNOWN_FLAGS;
+        actions::normalize(&mut action);
     }
     let mut previous = NO_ACTION;
     if sig == SIGSYS {
@@ -327,7 +246,7 @@ pub fn after_failed_exec() {
 pub(super) fn install() -> isize {
     let action = Action {
         handler: frame::hrt_sigsys as *const () as usize,
-        flags: SA_SIGINFO | SA_ONSTACK | SA_RESTORER | SA_NODEFER | SA_RESTART,
+        flags: flag::SIGINFO | flag::ONSTACK | flag::RESTORER | flag::NODEFER | flag::RESTART,
         restorer: frame::hrt_restorer as *const () as usize,
         mask: raw::ALL_SIGNALS,
     };
@@ -348,6 +267,7 @@ pub(super) fn reset() {
 
 /// Takes SIGSYS, keeping its disposition and mask as the program inherited them.
 pub fn init(b: *mut Block) -> isize {
+    actions::init(frame::hrt_signal_entries as *const () as usize);
     let mut inherited = NO_ACTION;
     let r = raw_sigaction(SIGSYS, core::ptr::null(), &raw mut inherited);
     if r != 0 {
@@ -592,48 +512,6 @@ pub fn set_signal_stack(b: *mut Block) -> isize {
     unsafe { raw::syscall4(nr::SIGALTSTACK, (&raw const own) as usize, 0, 0, 0) }
 }
 
-/// The alternate signal stack that Linux holds.
-fn real_signal_stack() -> block::AltStack {
-    let mut held = block::AltStack::NONE;
-    // SAFETY: writes a local.
-    unsafe { raw::syscall4(nr::SIGALTSTACK, 0, (&raw mut held) as usize, 0, 0) };
-    held.reserved = 0;
-    held
-}
-
-/// sigaltstack(2) for the program, whose stack pointer is `rsp`.
-pub fn sigaltstack(b: *mut Block, new: usize, old: usize, rsp: usize) -> isize {
-    // SAFETY: the calling thread's own block.
-    let mut shown = unsafe { (*b).alt };
-    let on = shown.holds(rsp);
-    if on {
-        shown.flags |= 1; // SS_ONSTACK
-    }
-    if new != 0 {
-        if !user::can_read(new, size_of::<block::AltStack>()) {
-            return raw::err(raw::errno::EFAULT);
-        }
-        if on {
-            return raw::err(raw::errno::EPERM);
-        }
-        // Linux knows best what it accepts.
-        // SAFETY: the program gives that memory for signals; one that comes there before the kernel's own stack is set again
-        // interrupts the kernel, and so is only sent again.
-        let r = unsafe { raw::syscall4(nr::SIGALTSTACK, new, 0, 0, 0) };
-        let taken = real_signal_stack();
-        set_signal_stack(b);
-        if r != 0 {
-            return r;
-        }
-        // SAFETY: the calling thread's own block.
-        unsafe { (*b).alt = taken };
-    }
-    if old != 0 && !user::put(old, &shown) {
-        return raw::err(raw::errno::EFAULT);
-    }
-    0
-}
-
 /// Called by `hrt_signal_common` for a signal that interrupted the payload or is on the kernel's signal stack. 1: go on to
 /// the handler; 0: back to where the thread was; else the distance by which the frame was moved.
 ///
@@ -659,7 +537,7 @@ pub unsafe extern "C" fn hrt_signal_in_kernel(
     }
     if !on_kernel_stack(b, c.get(reg::RSP)) {
         program_context(b, &c);
-        let own = if action.flags & SA_NODEFER == 0 {
+        let own = if action.flags & flag::NODEFER == 0 {
             1 << (sig - 1)
         } else {
             0
@@ -667,7 +545,7 @@ pub unsafe extern "C" fn hrt_signal_in_kernel(
         // SAFETY: the frame is on the block's signal stack if the handler's flags say so; the block is our own.
         return unsafe {
             (*b).save[0] = (c.mask() | action.mask | own) & !SIGSYS_BIT;
-            if action.flags & SA_ONSTACK == 0 {
+            if action.flags & flag::ONSTACK == 0 {
                 return 1;
             }
             move_frame(b, uc, &c, true)
@@ -680,7 +558,7 @@ pub unsafe extern "C" fn hrt_signal_in_kernel(
     }
     // SAFETY: our own frame and block.
     unsafe { defer(b, sig, info, &c) };
-    if action.flags & SA_RESETHAND != 0 {
+    if action.flags & flag::RESETHAND != 0 {
         // Linux has reset the disposition for a delivery that is yet to come.
         // Not by `wrap`: the interrupted code may hold the lock.
         let again = wrapped(&action, number);
@@ -696,7 +574,7 @@ pub unsafe extern "C" fn hrt_signal_in_kernel(
 unsafe fn defer(b: *mut Block, sig: i32, info: *const i32, c: &Context) {
     // SAFETY: the calling thread's own block.
     unsafe {
-        // No signal may come in between, not even `sig` again, which SA_NODEFER would let through at once.
+        // No signal may come in between, not even `sig` again, which flag::NODEFER would let through at once.
         raw::set_sigmask(raw::ALL_SIGNALS);
         let mask = c.mask();
         // A second signal before the first was noticed has the first one's mask added: the intersection is what the
@@ -806,7 +684,7 @@ pub unsafe extern "C" fn hrt_sigsys_rust(
     // SAFETY: the lock is held.
     let held = unsafe { &mut *SIGSYS_ACTION.0.get() };
     let action = *held;
-    if action.flags & SA_RESETHAND != 0 && action.handler > SIG_IGN {
+    if action.flags & flag::RESETHAND != 0 && action.handler > SIG_IGN {
         held.handler = SIG_DFL;
     }
     drop(lock);
@@ -818,7 +696,7 @@ pub unsafe extern "C" fn hrt_sigsys_rust(
             // SIGSYS itself cannot be blocked; a second one nests.
             (*b).save[0] = (c.mask() | action.mask) & !SIGSYS_BIT;
             *out = [
-                move_frame(b, uc, &c, action.flags & SA_ONSTACK != 0),
+                move_frame(b, uc, &c, action.flags & flag::ONSTACK != 0),
                 handler,
             ];
         },

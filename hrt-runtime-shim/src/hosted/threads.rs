@@ -4,11 +4,12 @@
 //! kernel stack with a copy of the parent's frame, and leaves the kernel as the parent does. Around the call all signals
 //! are blocked; parent and child unblock them at their exit from the kernel.
 
-use super::block::{self, Block};
+use crate::kernel::block::{self, Block};
 use super::frame::{self, FRAME_SIZE, Frame};
-use super::{CONFINED, dispatch_on, patch, set_gs, signals, slots, user};
+use super::{dispatch_on, signals};
+use crate::kernel::{CONFINED, STARTED, patch, set_gs, slots, user};
 use crate::raw::{self, errno, nr};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::Ordering;
 
 const CLONE_VM: u64 = 0x100;
 const CLONE_VFORK: u64 = 0x4000;
@@ -20,9 +21,6 @@ const SIGCHLD: u64 = 17;
 const VFORKED: u32 = 1;
 /// `borrowed` of another process in the same memory.
 const SHARING: u32 = 2;
-
-/// Threads that were ever started in this process, the first one included.
-pub static STARTED: AtomicU64 = AtomicU64::new(1);
 
 /// The kernel's `struct clone_args` (clone3(2)), as far as known, and room for what it may grow by.
 type CloneArgs = [u64; 32];

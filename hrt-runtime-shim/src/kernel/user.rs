@@ -15,7 +15,7 @@ unsafe impl Plain for u64 {}
 // SAFETY: any bytes are one.
 unsafe impl Plain for [usize; 2] {}
 // SAFETY: integers only, without padding.
-unsafe impl Plain for super::signals::Action {}
+unsafe impl Plain for super::Action {}
 // SAFETY: integers only, without padding.
 unsafe impl Plain for block::AltStack {}
 

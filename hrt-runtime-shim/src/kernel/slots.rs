@@ -99,6 +99,8 @@ static CLASSES: ClassTable = ClassTable(UnsafeCell::new([0; 65536]));
 /// Site address to slot number plus one; open addressing.
 static INDEX: [AtomicU16; HASH] = [const { AtomicU16::new(0) }; HASH];
 static USED: AtomicUsize = AtomicUsize::new(0);
+/// Where slots enter the kernel; 0: by their `syscall`.
+static KERNEL_ENTRY: AtomicUsize = AtomicUsize::new(0);
 static LOCK: AtomicBool = AtomicBool::new(false);
 
 /// Holds the lock of slots and patches; no signal handler of the program and no blocking call runs under it.
@@ -139,8 +141,10 @@ pub fn code_range() -> core::ops::Range<usize> {
     code_base()..code_base() + SLOTS * CODE_SIZE
 }
 
-/// Sets up the dispatch table. When a report or a trace was asked for, every call goes through the kernel.
-pub fn init() {
+/// Sets up the dispatch table. When a report or a trace was asked for, every call goes through the kernel, which slots enter
+/// at `entry`; without one, by a system call.
+pub fn init(entry: Option<usize>) {
+    KERNEL_ENTRY.store(entry.unwrap_or(0), Ordering::Relaxed);
     if observe::observed() {
         return;
     }
@@ -420,8 +424,14 @@ fn emit(c: &mut Code, slot: Slot) {
     gs(c, offset::TID);
     back(c);
     c.pad_to(off::KERNEL);
-    c.rip_relative(&[0x48, 0x8d, 0x0d], slot.code()); // lea slot, %rcx
-    c.rip_relative(&[0xe9], super::kernel_entry()); // jmp kernel
+    match KERNEL_ENTRY.load(Ordering::Relaxed) {
+        // The call itself leads there.
+        0 => c.short(0xeb, off::SYSCALL),
+        entry => {
+            c.rip_relative(&[0x48, 0x8d, 0x0d], slot.code()); // lea slot, %rcx
+            c.rip_relative(&[0xe9], entry); // jmp kernel
+        }
+    }
     c.pad_to(off::ANY);
     // Forward if eax < 65536 and its class is 1; without touching a flag.
     c.bytes(&[0x89, 0xc1]); // mov %eax, %ecx

@@ -246,6 +246,49 @@ pub fn after_fork(mine: *mut Block) {
     }
 }
 
+/// The alternate signal stack that Linux holds.
+#[must_use]
+pub fn real_signal_stack() -> AltStack {
+    let mut held = AltStack::NONE;
+    // SAFETY: writes a local.
+    unsafe { raw::syscall4(nr::SIGALTSTACK, 0, (&raw mut held) as usize, 0, 0) };
+    held.reserved = 0;
+    held
+}
+
+/// sigaltstack(2) for the program, whose stack pointer is `rsp`. `taken` is called once Linux holds the program's stack.
+pub fn sigaltstack(b: *mut Block, new: usize, old: usize, rsp: usize, taken: impl FnOnce()) -> isize {
+    // SAFETY: the calling thread's own block.
+    let mut shown = unsafe { (*b).alt };
+    let on = shown.holds(rsp);
+    if on {
+        shown.flags |= 1; // SS_ONSTACK
+    }
+    if new != 0 {
+        if !super::user::can_read(new, size_of::<AltStack>()) {
+            return raw::err(raw::errno::EFAULT);
+        }
+        if on {
+            return raw::err(raw::errno::EPERM);
+        }
+        // Linux knows best what it accepts.
+        // SAFETY: the program gives that memory for signals; one that comes there before the kernel's own stack is set again
+        // interrupts the kernel, and so is only sent again.
+        let r = unsafe { raw::syscall4(nr::SIGALTSTACK, new, 0, 0, 0) };
+        let now = real_signal_stack();
+        taken();
+        if r != 0 {
+            return r;
+        }
+        // SAFETY: the calling thread's own block.
+        unsafe { (*b).alt = now };
+    }
+    if old != 0 && !super::user::put(old, &shown) {
+        return raw::err(raw::errno::EFAULT);
+    }
+    0
+}
+
 /// The calling thread's block.
 ///
 /// Sound to call only on a thread that the `hosted` platform has set up; everything in this module's callers runs on

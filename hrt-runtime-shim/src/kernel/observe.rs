@@ -4,14 +4,15 @@
 //! its environment and its descriptors as it likes.
 
 use super::block::{self, Block};
-use super::{CONFINED, dispatch, patch, threads, user};
+use super::{CONFINED, STARTED, TRAPS, patch, user};
 use crate::raw::{self, nr};
 use crate::report::Line;
 use core::cell::UnsafeCell;
 use core::fmt::Write;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use hrt_kernel::classes::{self, Class, TABLE_SIZE};
 use hrt_kernel::names::{self, Arg};
+use hrt_kernel::platform::Platform;
 use hrt_kernel::settings::{Output, Settings};
 
 const PATH_MAX: usize = 4096;
@@ -89,8 +90,25 @@ impl Sink {
 static STATS: Sink = Sink::new();
 static TRACE: Sink = Sink::new();
 
+/// The name of the platform.
+struct Name(UnsafeCell<&'static str>);
+// SAFETY: written at start only, when there is one thread.
+unsafe impl Sync for Name {}
+static PLATFORM: Name = Name(UnsafeCell::new(""));
+/// The ring in which the program was last seen, from CS.
+pub static RING: AtomicU16 = AtomicU16::new(3);
+/// How often a virtual CPU was left.
+pub static EXITS: AtomicU64 = AtomicU64::new(0);
+/// Page faults of the guest that the partner served.
+pub static FAULTS: AtomicU64 = AtomicU64::new(0);
+
 /// Takes over what the user asked for.
-pub fn init(settings: &Settings<'_>) {
+pub fn init(platform: Platform, settings: &Settings<'_>) {
+    // SAFETY: one thread, at start.
+    unsafe { *PLATFORM.0.get() = platform.name() };
+    if platform == Platform::Hosted {
+        RING.store(ring(), Ordering::Relaxed);
+    }
     STATS.set(settings.stats);
     TRACE.set(settings.trace);
 }
@@ -120,6 +138,13 @@ pub fn count(b: *mut Block, number: usize) {
     let c = &counts[number.min(TABLE_SIZE - 1)];
     // Only this thread writes, so there is nothing to be atomic against.
     c.store(c.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+}
+
+/// Takes the last count back: the call is to be made again.
+pub fn uncount(b: *mut Block, number: usize) {
+    // SAFETY: the calling thread's own block.
+    let c = unsafe { &(&(*b).counts)[number.min(TABLE_SIZE - 1)] };
+    c.store(c.load(Ordering::Relaxed).saturating_sub(1), Ordering::Relaxed);
 }
 
 /// How a call was served, as the report has it.
@@ -194,8 +219,9 @@ fn json_report(t: &Totals, out: &mut Line<32768>, pid: u32) {
     let [local, forwarded, mediated] = t.by_class;
     let _ = write!(
         out,
-        "{{\"platform\":\"hosted\",\"ring\":{},\"pid\":{pid},\"syscalls\":{{\"local\":{local},\"forwarded\":{forwarded},\"mediated\":{mediated}}},\"by_number\":{{",
-        ring(),
+        "{{\"platform\":\"{}\",\"ring\":{},\"pid\":{pid},\"syscalls\":{{\"local\":{local},\"forwarded\":{forwarded},\"mediated\":{mediated}}},\"by_number\":{{",
+        platform(),
+        RING.load(Ordering::Relaxed),
     );
     let mut comma = "";
     for (n, c) in t.by_number.iter().enumerate().filter(|(_, c)| **c != 0) {
@@ -204,12 +230,18 @@ fn json_report(t: &Totals, out: &mut Line<32768>, pid: u32) {
         let _ = write!(out, "{comma}\"{n}\":[{},{},{}]", v[0], v[1], v[2]);
         comma = ",";
     }
+    let _ = write!(out, "}},");
+    let exits = EXITS.load(Ordering::Relaxed);
+    if exits != 0 {
+        let faults = FAULTS.load(Ordering::Relaxed);
+        let _ = write!(out, "\"exits\":{exits},\"faults\":{faults},");
+    }
     let _ = writeln!(
         out,
-        "}},\"sites_patched\":{},\"sud_traps\":{},\"threads\":{},\"signals\":{}}}",
+        "\"sites_patched\":{},\"sud_traps\":{},\"threads\":{},\"signals\":{}}}",
         patch::PATCHED.load(Ordering::Relaxed),
-        dispatch::TRAPS.load(Ordering::Relaxed),
-        threads::STARTED.load(Ordering::Relaxed),
+        TRAPS.load(Ordering::Relaxed),
+        STARTED.load(Ordering::Relaxed),
         t.signals,
     );
 }
@@ -218,14 +250,23 @@ fn text_report(t: &Totals, out: &mut Line<32768>, pid: u32) {
     let [local, forwarded, mediated] = t.by_class;
     let _ = writeln!(
         out,
-        "multiverse: process {pid} on hosted, ring {}\n  system calls  {:>10}  local {local}, forwarded {forwarded}, mediated {mediated}\n  call sites    {:>10}  patched; {} calls trapped\n  threads       {:>10}\n  signals       {:>10}",
-        ring(),
+        "multiverse: process {pid} on {}, ring {}\n  system calls  {:>10}  local {local}, forwarded {forwarded}, mediated {mediated}\n  call sites    {:>10}  patched; {} calls trapped\n  threads       {:>10}\n  signals       {:>10}",
+        platform(),
+        RING.load(Ordering::Relaxed),
         local + forwarded + mediated,
         patch::PATCHED.load(Ordering::Relaxed),
-        dispatch::TRAPS.load(Ordering::Relaxed),
-        threads::STARTED.load(Ordering::Relaxed),
+        TRAPS.load(Ordering::Relaxed),
+        STARTED.load(Ordering::Relaxed),
         t.signals,
     );
+    let exits = EXITS.load(Ordering::Relaxed);
+    if exits != 0 {
+        let faults = FAULTS.load(Ordering::Relaxed);
+        let _ = writeln!(
+            out,
+            "  exits         {exits:>10}  of which {faults} page faults"
+        );
+    }
     const CLASS: [&str; 3] = ["local", "forwarded", "mediated"];
     for (n, c) in t.by_number.iter().enumerate().filter(|(_, c)| **c != 0) {
         let _ = writeln!(
@@ -238,7 +279,12 @@ fn text_report(t: &Totals, out: &mut Line<32768>, pid: u32) {
     }
 }
 
-/// The ring that the program executes in, from CS.
+fn platform() -> &'static str {
+    // SAFETY: not written any more.
+    unsafe { *PLATFORM.0.get() }
+}
+
+/// The ring that this code executes in, from CS.
 fn ring() -> u16 {
     let cs: u16;
     // SAFETY: reads a register.

@@ -1,0 +1,99 @@
+//! What the kernel consists of on every platform: per-thread blocks, call slots, patched sites, reports.
+
+pub mod actions;
+pub mod block;
+pub mod modules;
+pub mod observe;
+pub mod patch;
+pub mod slots;
+pub mod user;
+
+use crate::raw::{self, errno, nr};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+/// Load address of the payload's image.
+pub static IMAGE: AtomicUsize = AtomicUsize::new(0);
+/// Size of the payload's image in memory, in bytes.
+pub static IMAGE_SIZE: AtomicUsize = AtomicUsize::new(0);
+/// The program has put itself in a seccomp jail: the kernel makes no system call of its own accord any more.
+pub static CONFINED: AtomicBool = AtomicBool::new(false);
+/// `wrgsbase` may be used (AT_HWCAP2, `HWCAP2_FSGSBASE`).
+pub static FSGSBASE: AtomicBool = AtomicBool::new(false);
+/// Threads that were ever started in this process, the first one included.
+pub static STARTED: AtomicU64 = AtomicU64::new(1);
+/// Calls that trapped on their way to the kernel, because their site was not patched.
+pub static TRAPS: AtomicU64 = AtomicU64::new(0);
+
+const ARCH_SET_GS: usize = 0x1001;
+
+/// The kernel's `struct sigaction` on x86-64.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Action {
+    /// `sa_handler` or `sa_sigaction`.
+    pub handler: usize,
+    /// `sa_flags`.
+    pub flags: u64,
+    /// `sa_restorer`.
+    pub restorer: usize,
+    /// `sa_mask`.
+    pub mask: u64,
+}
+const _: () = assert!(size_of::<Action>() == 32);
+
+/// Points the calling thread's GS base at its block.
+pub fn set_gs(b: *mut block::Block) -> isize {
+    if FSGSBASE.load(Ordering::Relaxed) {
+        // SAFETY: Linux says that the instruction is there; nothing but the kernel uses GS.
+        unsafe {
+            core::arch::asm!("wrgsbase {}", in(reg) b, options(nostack, preserves_flags));
+        }
+        return 0;
+    }
+    // SAFETY: nothing but the kernel uses GS.
+    unsafe { raw::syscall4(nr::ARCH_PRCTL, ARCH_SET_GS, b as usize, 0, 0) }
+}
+
+/// True if the calling thread is the only one of its process.
+#[must_use]
+pub fn single_threaded() -> bool {
+    const CLONE_THREAD: usize = 0x1_0000;
+    // unshare(2): "If CLONE_THREAD is specified, the caller must be single-threaded"; nothing else happens.
+    // SAFETY: changes nothing.
+    let r = unsafe { raw::syscall4(nr::UNSHARE, CLONE_THREAD, 0, 0, 0) };
+    if r == 0 || r == raw::err(errno::EINVAL) {
+        return r == 0;
+    }
+    // A jail forbids unshare: count the links of the directory of threads.
+    let mut stat = [0u64; 18];
+    // SAFETY: struct stat is 144 bytes.
+    let r = unsafe {
+        raw::syscall4(
+            nr::STAT,
+            c"/proc/self/task".as_ptr() as usize,
+            (&raw mut stat) as usize,
+            0,
+            0,
+        )
+    };
+    r == 0 && stat[2] == 3 // st_nlink: ".", "..", and one thread
+}
+
+/// Names the payload's memory in /proc/PID/maps, where Linux can (PR_SET_VMA_ANON_NAME, Linux 5.17).
+pub fn name_memory() {
+    const PR_SET_VMA: usize = 0x5356_4d41;
+    // SAFETY: gives a name to our own memory.
+    unsafe {
+        raw::syscall6(
+            nr::PRCTL,
+            [
+                PR_SET_VMA,
+                0,
+                IMAGE.load(Ordering::Relaxed),
+                IMAGE_SIZE.load(Ordering::Relaxed),
+                c"hrt-kernel".as_ptr() as usize,
+                0,
+            ],
+        )
+    };
+}

@@ -1,0 +1,80 @@
+//! The kernel's own descriptors, which the program must not see: kept at the upper end of what it may use, and shut off from
+//! its calls.
+
+use crate::raw::{self, errno, nr};
+use core::sync::atomic::{AtomicU64, Ordering};
+
+const MAX: usize = 65536;
+static HIDDEN: [AtomicU64; MAX / 64] = [const { AtomicU64::new(0) }; MAX / 64];
+/// Descriptors are moved to this number or above.
+const ABOVE: usize = 512;
+
+fn place(fd: usize) -> Option<(&'static AtomicU64, u64)> {
+    Some((HIDDEN.get(fd / 64)?, 1 << (fd % 64)))
+}
+
+/// True if `fd` is one of the kernel's.
+#[must_use]
+pub fn hidden(fd: usize) -> bool {
+    place(fd as u32 as usize).is_some_and(|(word, bit)| word.load(Ordering::Relaxed) & bit != 0)
+}
+
+/// Moves `fd` up, out of the program's way, and hides it; returns its new number.
+#[must_use]
+pub fn protect(fd: i32) -> i32 {
+    const F_DUPFD_CLOEXEC: usize = 1030;
+    const RLIMIT_NOFILE: usize = 7;
+    let mut limit = [0u64; 2];
+    // SAFETY: writes a local; the descriptors are ours.
+    unsafe {
+        raw::syscall4(nr::PRLIMIT64, 0, RLIMIT_NOFILE, 0, (&raw mut limit) as usize);
+        let from = ABOVE.min((limit[0] as usize).saturating_sub(64));
+        let up = raw::syscall4(nr::FCNTL, fd as usize, F_DUPFD_CLOEXEC, from, 0);
+        let kept = if raw::is_err(up) { fd } else { up as i32 };
+        if kept != fd {
+            raw::syscall4(nr::CLOSE, fd as usize, 0, 0, 0);
+        }
+        if let Some((word, bit)) = place(kept as usize) {
+            word.fetch_or(bit, Ordering::Relaxed);
+        }
+        kept
+    }
+}
+
+/// Closes a descriptor of the kernel's.
+pub fn close(fd: i32) {
+    if let Some((word, bit)) = place(fd as usize) {
+        word.fetch_and(!bit, Ordering::Relaxed);
+    }
+    // SAFETY: our own descriptor.
+    unsafe { raw::syscall4(nr::CLOSE, fd as usize, 0, 0, 0) };
+}
+
+/// close_range(2) for the program: what is hidden stays open.
+pub fn close_range(first: usize, last: usize, flags: usize) -> isize {
+    const CLOEXEC: usize = 4;
+    let (mut first, last) = (first as u32 as usize, last as u32 as usize);
+    let call = |first: usize, last: usize| {
+        // SAFETY: the program asked for it; none of the descriptors is ours.
+        unsafe { raw::syscall4(nr::CLOSE_RANGE, first, last, flags, 0) }
+    };
+    if first > last || flags & CLOEXEC != 0 {
+        // The kernel's are closed by exec anyway.
+        return call(first, last);
+    }
+    for fd in first..=last.min(MAX - 1) {
+        if hidden(fd) {
+            if first < fd {
+                let r = call(first, fd - 1);
+                if r != 0 {
+                    return r;
+                }
+            }
+            first = fd + 1;
+        }
+    }
+    if first <= last { call(first, last) } else { 0 }
+}
+
+/// What the program is told when it names a descriptor of the kernel's.
+pub const CLOSED: isize = raw::err(errno::EBADF);

@@ -1,0 +1,312 @@
+//! Exceptions of the guest: page faults are served from what Linux has mapped; all else becomes the signal that Linux
+//! would send.
+
+use super::paging::{self, Mapping, USER_END, WINDOW, bit};
+use super::signals::{self, Trap};
+use super::vcpu::Vcpu;
+use crate::kernel::block::{self, BLOCK_SIZE, Block};
+use crate::kernel::{IMAGE, IMAGE_SIZE, observe, user};
+use crate::raw::{self, nr};
+use crate::report;
+use core::arch::global_asm;
+use core::ops::Range;
+use core::sync::atomic::Ordering;
+
+const PAGE: usize = 4096;
+
+/// What became of the partner's last access to the program's memory.
+#[derive(Clone, Copy)]
+pub struct Guarded {
+    /// The signal; 0: none.
+    pub sig: i32,
+    /// Its siginfo.
+    pub info: [u64; 16],
+}
+
+unsafe extern "C" {
+    /// Reads a byte at `at`: 0 if that could be done, else 1.
+    fn hrt_touch_read(at: usize) -> usize;
+    /// Writes a byte at `at`, with the value that it has.
+    fn hrt_touch_write(at: usize) -> usize;
+    fn hrt_touch_failed();
+}
+
+global_asm!(
+    r#"
+    .section .text.hrt_asm, "ax", @progbits
+    .balign 16
+    .globl  hrt_touch_read
+hrt_touch_read:
+    movb    (%rdi), %al
+    xorl    %eax, %eax
+    ret
+    .balign 16
+    .globl  hrt_touch_write
+hrt_touch_write:
+    lock orb $0, (%rdi)
+    xorl    %eax, %eax
+    ret
+    .globl  hrt_touch_failed
+hrt_touch_failed:
+    movl    $1, %eax
+    ret
+    "#,
+    options(att_syntax)
+);
+
+/// If `rip` is an access of the partner's that may fail: where it goes on then.
+#[must_use]
+pub fn guarded(rip: usize) -> Option<usize> {
+    let access = [hrt_touch_read as *const () as usize, hrt_touch_write as *const () as usize];
+    access
+        .contains(&rip)
+        .then_some(hrt_touch_failed as *const () as usize)
+}
+
+/// Accesses the program's memory at `at` as the program would, which may make its stack grow.
+///
+/// # Errors
+/// The signal that Linux sends for it.
+pub fn touch(v: &mut Vcpu, at: usize, write: bool) -> Result<(), Guarded> {
+    const FAULTS: u64 = 1 << (signals::SIGSEGV - 1) | 1 << (signals::SIGBUS - 1);
+    v.guard.sig = 0;
+    let held = [signals::SIGSEGV, signals::SIGBUS].map(|sig| (sig, signals::catch(sig)));
+    let mask = raw::sigmask(raw::SIG_UNBLOCK, FAULTS);
+    // SAFETY: a fault leads to `hrt_touch_failed`; a write leaves the value.
+    let r = unsafe {
+        if write {
+            hrt_touch_write(at)
+        } else {
+            hrt_touch_read(at)
+        }
+    };
+    if mask & FAULTS != 0 {
+        raw::sigmask(raw::SIG_BLOCK, mask & FAULTS);
+    }
+    for (sig, held) in held {
+        if let Some(held) = held {
+            signals::put_back(sig, &held);
+        }
+    }
+    if r == 0 { Ok(()) } else { Err(v.guard) }
+}
+
+/// Ranges that the program may read and not write: the kernel's.
+fn kernel_ranges() -> impl Iterator<Item = Range<usize>> {
+    let image = IMAGE.load(Ordering::Relaxed);
+    let pool = paging::pool();
+    [
+        image..image + IMAGE_SIZE.load(Ordering::Relaxed),
+        pool..pool + WINDOW,
+    ]
+    .into_iter()
+    .chain(block::all().map(|b| b as usize..b as usize + BLOCK_SIZE))
+}
+
+/// The part of `m` around `at` that is all the kernel's or all the program's.
+fn clip(m: &Mapping, at: usize) -> Mapping {
+    let mut m = *m;
+    for r in kernel_ranges() {
+        if r.contains(&at) {
+            // In ring 0 nothing could keep the program from it; here it is read-only.
+            m.write = false;
+            m.start = m.start.max(r.start);
+            m.end = m.end.min(r.end);
+            break;
+        }
+        if r.start > at {
+            m.end = m.end.min(r.start);
+        } else if r.end <= at {
+            m.start = m.start.max(r.end.min(at));
+        }
+    }
+    m
+}
+
+/// Bits of a page fault's error code (Intel SDM 3A, 4.7).
+mod error {
+    pub const WRITE: u64 = 2;
+    pub const FETCH: u64 = 16;
+    pub const USER: u64 = 4;
+    pub const PRESENT: u64 = 1;
+}
+
+/// Serves exception `vector`.
+pub fn exception(b: *mut Block, v: &mut Vcpu, vector: u8, code: u64) {
+    let rip = v.regs.rip;
+    let trap = Trap {
+        number: u64::from(vector),
+        error: code,
+        cr2: 0,
+    };
+    const SI_KERNEL: i32 = 0x80;
+    let (sig, si_code, at) = match vector {
+        14 => {
+            let at = v.sregs().cr2 as usize;
+            page_fault(b, v, at, code);
+            return;
+        }
+        0 => (signals::SIGFPE, 1, rip), // FPE_INTDIV
+        1 => {
+            v.regs.rflags &= !0x100;
+            (signals::SIGTRAP, 2, rip) // TRAP_TRACE
+        }
+        3 => (signals::SIGTRAP, SI_KERNEL, 0),
+        6 | 13 | 0x80 if is_int80(v, vector) => {
+            if vector != 0x80 {
+                v.regs.rip += 2;
+            }
+            super::partner::legacy(b, v);
+            return;
+        }
+        6 => (signals::SIGILL, 2, rip), // ILL_ILLOPN
+        11 | 12 => (signals::SIGBUS, SI_KERNEL, 0),
+        16 | 19 => (signals::SIGFPE, float_code(v, vector), rip),
+        17 => (signals::SIGBUS, 1, 0), // BUS_ADRALN
+        _ => (signals::SIGSEGV, SI_KERNEL, 0),
+    };
+    let info = signals::info(sig, si_code, at);
+    // The CPU's trap that leads here has run the instruction; Linux's default action must not run it again.
+    let again = !matches!(vector, 1 | 3 | 4);
+    signals::raise(b, v, &info, trap, again);
+}
+
+/// True for `int $0x80`, by whatever exception it shows itself.
+fn is_int80(v: &Vcpu, vector: u8) -> bool {
+    let mut code = [0u8; 2];
+    vector == 0x80 || user::read(v.regs.rip as usize, &mut code) && code == [0xcd, 0x80]
+}
+
+/// `si_code` of SIGFPE (Linux, `fpu__exception_code`).
+fn float_code(v: &mut Vcpu, vector: u8) -> i32 {
+    v.get_xsave();
+    let word = |at: usize| u32::from(u16::from_le_bytes([v.xsave[at], v.xsave[at + 1]]));
+    let raised = if vector == 16 {
+        // The control word's masks and the status word's flags.
+        !word(0) & word(2)
+    } else {
+        let mxcsr = word(24);
+        !(mxcsr >> 7) & mxcsr
+    };
+    match raised {
+        e if e & 1 != 0 => 7,    // FPE_FLTINV
+        e if e & 4 != 0 => 3,    // FPE_FLTDIV
+        e if e & 8 != 0 => 4,    // FPE_FLTOVF
+        e if e & 0x12 != 0 => 5, // FPE_FLTUND
+        e if e & 0x20 != 0 => 6, // FPE_FLTRES
+        _ => 0,
+    }
+}
+
+fn page_fault(b: *mut Block, v: &mut Vcpu, at: usize, code: u64) {
+    observe::FAULTS.fetch_add(1, Ordering::Relaxed);
+    let write = code & error::WRITE != 0;
+    let fetch = code & error::FETCH != 0;
+    if at >= USER_END {
+        if fetch && super::partner::vsyscall(b, v, at) {
+            return;
+        }
+        let trap = Trap {
+            number: 14,
+            error: code | error::USER | error::PRESENT,
+            cr2: at as u64,
+        };
+        let info = signals::info(signals::SIGSEGV, 1, at as u64);
+        signals::raise(b, v, &info, trap, true);
+        return;
+    }
+    let careful = v.careful != 0 && v.careful == v.regs.rip;
+    if !careful {
+        v.careful = 0;
+    }
+    // Twice: Linux may make the stack grow.
+    for grown in [false, true] {
+        let allowed = paging::mapping(at)
+            .map(|m| clip(&m, at))
+            .filter(|m| match (fetch, write) {
+                (true, _) => m.execute,
+                (_, true) => m.write,
+                _ => m.read || m.write || m.execute,
+            });
+        if let Some(m) = allowed {
+            if careful {
+                if let Err(failed) = touch(v, at, write) {
+                    refuse(b, v, &failed, at, code);
+                    return;
+                }
+            }
+            let mut bits = bit::USER;
+            if m.write {
+                bits |= bit::WRITE;
+            }
+            if !m.execute {
+                bits |= bit::NX;
+            }
+            let page = at & !(PAGE - 1);
+            let (from, to) = if careful {
+                (page, page + PAGE)
+            } else {
+                (m.start, m.end)
+            };
+            if let Err(why) = paging::fill(from, to, at, bits) {
+                report::fatal(why);
+            }
+            return;
+        }
+        if grown {
+            break;
+        }
+        let kernel = write && kernel_ranges().any(|r| r.contains(&at));
+        if fetch || kernel {
+            break;
+        }
+        if let Err(failed) = touch(v, at, write) {
+            refuse(b, v, &failed, at, code);
+            return;
+        }
+    }
+    let mapped = paging::mapping(at).is_some();
+    let trap = Trap {
+        number: 14,
+        error: code | error::USER,
+        cr2: at as u64,
+    };
+    // SEGV_ACCERR or SEGV_MAPERR
+    let info = signals::info(signals::SIGSEGV, if mapped { 2 } else { 1 }, at as u64);
+    signals::raise(b, v, &info, trap, true);
+}
+
+/// Delivers the signal that Linux sent to the partner for the program's access.
+fn refuse(b: *mut Block, v: &mut Vcpu, failed: &Guarded, at: usize, code: u64) {
+    let mut info = failed.info;
+    // si_addr
+    info[2] = at as u64;
+    let trap = Trap {
+        number: 14,
+        error: code | error::USER,
+        cr2: at as u64,
+    };
+    v.careful = 0;
+    signals::raise(b, v, &info, trap, true);
+}
+
+/// Linux refused an access of the guest without saying which: with all entries gone, the instruction faults at each
+/// page that it needs, and the access is then tried by the partner first.
+pub fn refused(v: &mut Vcpu) {
+    if v.careful == v.regs.rip {
+        v.die("Linux refuses an access again and again", 14);
+    }
+    paging::REFUSED.fetch_add(1, Ordering::Relaxed);
+    v.careful = v.regs.rip;
+    v.unmap(0, USER_END);
+}
+
+/// Ends the calling process at once with the signal's default action.
+pub fn die_by(sig: usize) -> ! {
+    signals::put_back(sig, &crate::kernel::actions::NO_ACTION);
+    raw::sigmask(raw::SIG_UNBLOCK, 1 << (sig - 1));
+    let (pid, tid) = raw::ids();
+    // SAFETY: a signal to ourselves.
+    unsafe { raw::syscall4(nr::TGKILL, pid as usize, tid as usize, sig, 0) };
+    raw::exit_group(128 + sig as i32)
+}

@@ -1,0 +1,253 @@
+//! The `kvm` platform: the program runs beside the HRT kernel in a VM that the process makes inside itself from /dev/kvm.
+//!
+//! Each thread of the program is a Linux thread, its *partner*, that runs a virtual CPU ([`vcpu`]). The guest's lower half is the
+//! process's address space ([`paging`]); in the upper half is the kernel's part that the virtual CPU executes ([`gate`]).
+//! The guest leaves for system calls and exceptions; the partner serves them ([`partner`], [`faults`], [`signals`],
+//! [`threads`]) and goes back.
+
+mod descriptors;
+mod faults;
+mod gate;
+mod paging;
+mod partner;
+mod signals;
+mod threads;
+pub mod vcpu;
+mod wire;
+
+use crate::entry::Context;
+use crate::kernel::block::{self, Block};
+use crate::kernel::{
+    FSGSBASE, IMAGE, IMAGE_SIZE, modules, name_memory, observe, patch, set_gs, single_threaded,
+    slots,
+};
+use crate::raw::{self, errno, nr};
+use crate::start::at;
+use core::arch::global_asm;
+use core::sync::atomic::{AtomicI32, Ordering};
+use hrt_kernel::platform::{Machine, Platform};
+use vcpu::Vcpu;
+use wire::{Regs, capability, request};
+
+/// The descriptor of /dev/kvm.
+static DEVICE: AtomicI32 = AtomicI32::new(-1);
+/// Cycles for a turn of an empty loop in ring 0 from which on its instructions must be emulated.
+const EMULATED: u64 = 100;
+
+unsafe extern "C" {
+    /// Returns twice: in the guest, once `work(b)` has run it with the registers that are stored to `regs`. The calling thread
+    /// itself goes on with `work(b)` on the stack that ends at `stack`.
+    fn hrt_kvm_start(
+        regs: *mut Regs,
+        stack: usize,
+        b: *mut Block,
+        work: extern "C" fn(*mut Block) -> !,
+    );
+    /// Stores the vector state whose components `low` and `high` name.
+    fn hrt_kvm_xsave(to: *mut u8, low: u32, high: u32);
+}
+
+global_asm!(
+    r#"
+    .section .text.hrt_asm, "ax", @progbits
+    .balign 16
+    .globl  hrt_kvm_start
+hrt_kvm_start:
+    movq    %rbx, 8(%rdi)
+    movq    %rbp, 56(%rdi)
+    movq    %r12, 96(%rdi)
+    movq    %r13, 104(%rdi)
+    movq    %r14, 112(%rdi)
+    movq    %r15, 120(%rdi)
+    leaq    8(%rsp), %rax
+    movq    %rax, 48(%rdi)
+    movq    (%rsp), %rax
+    movq    %rax, 128(%rdi)
+    pushfq
+    popq    136(%rdi)
+    movq    %rsi, %rsp
+    andq    $-16, %rsp
+    xorl    %ebp, %ebp
+    movq    %rdx, %rdi
+    call    *%rcx
+    ud2
+    .globl  hrt_kvm_xsave
+hrt_kvm_xsave:
+    movl    %esi, %eax
+    xsave64 (%rdi)
+    ret
+    "#,
+    options(att_syntax)
+);
+
+/// See the module.
+pub struct Kvm;
+
+impl Machine for Kvm {
+    const PLATFORM: Platform = Platform::Kvm;
+    type Start = Context;
+
+    fn hybridize(&self, context: &Context) -> Result<(), &'static str> {
+        if !single_threaded() {
+            return Err("the process has more than one thread before the program starts");
+        }
+        IMAGE.store(context.base, Ordering::Relaxed);
+        IMAGE_SIZE.store(context.size, Ordering::Relaxed);
+        FSGSBASE.store(
+            context.start.aux(at::HWCAP2).unwrap_or(0) & 2 != 0,
+            Ordering::Relaxed,
+        );
+        let b = block::take().map_err(|_| "no memory for the kernel's stack")?;
+        // SAFETY: the block is ours.
+        unsafe { ((*b).pid, (*b).tid) = raw::ids() };
+        if set_gs(b) != 0 {
+            return Err("Linux refuses to set the GS base");
+        }
+        // SAFETY: the block is ours.
+        let v = unsafe { &mut *vcpu::of(b) };
+        v.fd = -1;
+        if let Err(why) = boot(v, context.settings.ring) {
+            v.destroy();
+            for fd in [vcpu::vm(), DEVICE.load(Ordering::Relaxed)] {
+                if fd >= 0 {
+                    descriptors::close(fd);
+                }
+            }
+            paging::discard();
+            // SAFETY: no thread runs on the block.
+            unsafe { block::give_back(b) };
+            return Err(why);
+        }
+        observe::init(Self::PLATFORM, &context.settings);
+        slots::init(None);
+        if !context.settings.patch {
+            patch::ENABLED.store(false, Ordering::Relaxed);
+        }
+        {
+            let lock = slots::lock();
+            modules::init(&context.start, &lock);
+        }
+        signals::init();
+        name_memory();
+        v.signals = signals::State::new();
+        v.xsave = [0; 4096];
+        let (xcr0, xsave) = (vcpu::xcr0(), v.xsave.as_mut_ptr());
+        // SAFETY: a page, aligned; the components are those that the processor has on.
+        unsafe { hrt_kvm_xsave(xsave, xcr0 as u32, (xcr0 >> 32) as u32) };
+        v.set_xsave();
+        v.set_bases(fs_base(), b as u64);
+        // SAFETY: the guest goes on here with this very stack, which the partner leaves to it.
+        unsafe { hrt_kvm_start(&raw mut v.regs, (*b).stack_top, b, partner::work) };
+        Ok(())
+    }
+}
+
+fn fs_base() -> u64 {
+    const ARCH_GET_FS: usize = 0x1003;
+    let mut base = 0u64;
+    // SAFETY: writes a local.
+    unsafe { raw::syscall4(nr::ARCH_PRCTL, ARCH_GET_FS, (&raw mut base) as usize, 0, 0) };
+    base
+}
+
+/// Makes the VM and its first virtual CPU.
+fn boot(v: &mut Vcpu, ring: Option<u8>) -> Result<(), &'static str> {
+    vcpu::set_vm(-1);
+    const RDWR_CLOEXEC: usize = 0o2_000_002;
+    // SAFETY: a NUL-terminated path.
+    let device =
+        unsafe { raw::syscall4(nr::OPEN, c"/dev/kvm".as_ptr() as usize, RDWR_CLOEXEC, 0, 0) };
+    if raw::is_err(device) {
+        DEVICE.store(-1, Ordering::Relaxed);
+        return Err(match -device as i32 {
+            errno::ENOENT | errno::ENODEV | errno::ENXIO => {
+                "there is no /dev/kvm (no KVM in this kernel, or not given to this container)"
+            }
+            errno::EACCES | errno::EPERM => {
+                "/dev/kvm may not be opened (add the user to the group of /dev/kvm)"
+            }
+            errno::EMFILE | errno::ENFILE => "/dev/kvm does not open: too many open files",
+            errno::EBUSY => "/dev/kvm is busy",
+            _ => "/dev/kvm does not open",
+        });
+    }
+    let device = descriptors::protect(device as i32);
+    DEVICE.store(device, Ordering::Relaxed);
+    // SAFETY: these requests take no pointer.
+    let ask = |request, arg| unsafe { wire::ioctl(device, request, arg) };
+    if ask(request::GET_API_VERSION, 0) != wire::API_VERSION {
+        return Err("/dev/kvm has another interface than version 12, or a jail forbids to ask");
+    }
+    for (wanted, missing) in [
+        (capability::USER_MEMORY, "KVM cannot map the process's memory"),
+        (capability::XSAVE, "KVM cannot save vector state"),
+        (capability::XCRS, "KVM cannot set XCR0"),
+        (capability::IMMEDIATE_EXIT, "KVM has no immediate exit (it came with Linux 4.13)"),
+    ] {
+        if ask(request::CHECK_EXTENSION, wanted) <= 0 {
+            return Err(missing);
+        }
+    }
+    if ask(request::CHECK_EXTENSION, capability::SYNC_REGS) & 3 != 3 {
+        return Err("KVM has no synchronized registers (they came with Linux 4.17)");
+    }
+    make_vm(device).map_err(|e| match -e as i32 {
+        errno::ENOMEM => "no memory for a VM",
+        errno::EMFILE | errno::ENFILE => "no VM can be made: too many open files",
+        errno::EBUSY => "no VM can be made: the processor's virtualization is in use by another program",
+        _ => "no VM can be made",
+    })?;
+    let slots = ask(request::CHECK_EXTENSION, capability::NR_MEMSLOTS).max(32) as usize;
+    let address_bits = core::arch::x86_64::__cpuid(0x8000_0008).eax & 0xff;
+    // What is promised for any KVM; one that emulates reports more than it holds.
+    paging::init(vcpu::vm(), slots, address_bits.min(39))?;
+    vcpu::init(device)?;
+    v.create(descriptors::protect).map_err(|e| match -e as i32 {
+        errno::ENOMEM => "no memory for a virtual CPU",
+        errno::EMFILE => "no virtual CPU can be made: too many open files",
+        _ => "no virtual CPU can be made as it is needed",
+    })?;
+    let emulated = v.time_ring0() > EMULATED;
+    vcpu::set_ring(ring.unwrap_or(if emulated { 3 } else { 0 }));
+    if !paging::open_maps(descriptors::protect) {
+        return Err("/proc is not there");
+    }
+    if paging::mapping(boot as *const () as usize).is_none() {
+        return Err("/proc does not tell what is mapped");
+    }
+    v.reset();
+    Ok(())
+}
+
+/// Makes a VM; its descriptor is then [`vcpu::vm`].
+fn make_vm(device: i32) -> Result<(), isize> {
+    // SAFETY: the request takes no pointer; type 0 is the default.
+    let vm = unsafe { wire::ioctl(device, request::CREATE_VM, 0) };
+    if raw::is_err(vm) {
+        return Err(vm);
+    }
+    vcpu::set_vm(descriptors::protect(vm as i32));
+    Ok(())
+}
+
+/// In the child of a fork: makes a VM like the parent's for the one thread there is, whose vector state is in `v.xsave`.
+fn remake(v: &mut Vcpu, fs: u64, b: *mut Block) -> Result<(), isize> {
+    for other in block::all() {
+        // SAFETY: blocks are mapped for ever, and this is the only thread; a virtual CPU that was never made has no run structure.
+        let other = unsafe { &mut *vcpu::of(other) };
+        if other.exists() {
+            other.destroy();
+        }
+    }
+    descriptors::close(vcpu::vm());
+    descriptors::close(paging::maps_descriptor());
+    make_vm(DEVICE.load(Ordering::Relaxed))?;
+    paging::adopt(vcpu::vm())?;
+    if !paging::open_maps(descriptors::protect) {
+        return Err(raw::err(errno::ENOENT));
+    }
+    v.create(descriptors::protect)?;
+    v.set_xsave();
+    v.set_bases(fs, b as u64);
+    Ok(())
+}

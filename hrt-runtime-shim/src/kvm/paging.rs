@@ -1,0 +1,533 @@
+//! Merged address space: guest-physical memory is the process's own, in windows that are made on demand, and the guest's page
+//! tables map each address of the program to itself.
+//!
+//! * A window is 128 MiB of the process's address space. The first use of an address gives its window the next free piece of
+//!   guest-physical memory (a memory slot), for ever: so an address has one guest-physical address, which never changes.
+//! * A table page belongs to one piece of the address space, for ever. Entries are filled when the guest faults, for the whole
+//!   mapping around the fault as far as one table page reaches.
+//! * Linux stays the authority: it enforces what a mapping allows on every access of the guest through its own page
+//!   tables. An entry of the guest that allows too much does no harm; the access then ends KVM_RUN with EFAULT instead of as
+//!   a page fault, and is looked at again with empty tables.
+//!
+//! New entries are written by the partner. Entries are removed by the guest itself, which a KVM that shadows the guest's page
+//! tables needs to see.
+
+use super::wire::{self, MemoryRegion, request};
+use crate::raw::{self, nr};
+use crate::report;
+use core::cell::UnsafeCell;
+use core::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering};
+
+const PAGE: usize = 4096;
+const WINDOW_SHIFT: u32 = 27;
+/// Bytes of a window.
+pub const WINDOW: usize = 1 << WINDOW_SHIFT;
+/// End of the program's half.
+pub const USER_END: usize = 1 << 47;
+const WINDOWS: usize = USER_END >> WINDOW_SHIFT;
+/// Distance from an address of the process to the kernel's alias of it.
+pub const ALIAS: usize = 0xffff_8000_0000_0000;
+
+/// Entry bits (Intel SDM 3A, 4.5; AMD APM 2, 5.4).
+pub mod bit {
+    /// Present.
+    pub const PRESENT: u64 = 1;
+    /// Writable.
+    pub const WRITE: u64 = 2;
+    /// Of the program.
+    pub const USER: u64 = 4;
+    /// Accessed and dirty, so that the CPU need not write.
+    pub const SEEN: u64 = 0x60;
+    /// A large page.
+    pub const LARGE: u64 = 0x80;
+    /// Not executable.
+    pub const NX: u64 = 1 << 63;
+}
+const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+
+/// Window number plus one, by window address.
+static NUMBERS: [AtomicU16; WINDOWS] = [const { AtomicU16::new(0) }; WINDOWS];
+/// Windows there can be: 512 GiB, what 39 bits of guest-physical address hold.
+const MAX_WINDOWS: usize = 4096;
+/// Window address, by number.
+static ADDRESSES: [AtomicUsize; MAX_WINDOWS] = [const { AtomicUsize::new(0) }; MAX_WINDOWS];
+static USED: AtomicUsize = AtomicUsize::new(0);
+static LIMIT: AtomicUsize = AtomicUsize::new(0);
+static VM: AtomicUsize = AtomicUsize::new(0);
+
+/// Table pages: a window of their own.
+static POOL: AtomicUsize = AtomicUsize::new(0);
+static POOL_USED: AtomicUsize = AtomicUsize::new(0);
+static ROOT: AtomicUsize = AtomicUsize::new(0);
+
+static LOCK: AtomicBool = AtomicBool::new(false);
+
+struct Guard;
+
+fn lock() -> Guard {
+    let mut turns = 0u32;
+    while LOCK
+        .compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed)
+        .is_err()
+    {
+        core::hint::spin_loop();
+        turns += 1;
+        if turns.is_multiple_of(256) {
+            // SAFETY: sched_yield(2) changes nothing.
+            unsafe { raw::syscall4(nr::SCHED_YIELD, 0, 0, 0, 0) };
+        }
+    }
+    Guard
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        LOCK.store(false, Ordering::Release);
+    }
+}
+
+/// Holds the tables still around a fork.
+pub fn with_lock<T>(f: impl FnOnce() -> T) -> T {
+    let _guard = lock();
+    f()
+}
+
+/// Prepares the tables for VM descriptor `vm`, which has room for `slots` memory slots and `address_bits` of guest-physical
+/// address.
+///
+/// # Errors
+/// What there is too little of.
+pub fn init(vm: i32, slots: usize, address_bits: u32) -> Result<(), &'static str> {
+    VM.store(vm as usize, Ordering::Relaxed);
+    let by_address = 1usize << address_bits.saturating_sub(WINDOW_SHIFT).min(20);
+    LIMIT.store(slots.min(by_address).min(MAX_WINDOWS), Ordering::Relaxed);
+    const NORESERVE: usize = 0x4000;
+    // SAFETY: a new mapping disturbs nobody.
+    let at = unsafe {
+        raw::syscall6(
+            nr::MMAP,
+            [0, 2 * WINDOW, 3, 0x22 | NORESERVE, usize::MAX, 0],
+        )
+    };
+    if raw::is_err(at) {
+        return Err("no address space for page tables");
+    }
+    let (low, high) = (at as usize, at as usize + 2 * WINDOW);
+    let pool = low.next_multiple_of(WINDOW);
+    for (from, to) in [(low, pool), (pool + WINDOW, high)] {
+        if from < to {
+            // SAFETY: the ends of the mapping just made.
+            unsafe { raw::syscall4(nr::MUNMAP, from, to - from, 0, 0) };
+        }
+    }
+    POOL.store(pool, Ordering::Relaxed);
+    POOL_USED.store(0, Ordering::Relaxed);
+    let root = new_table();
+    ROOT.store(root, Ordering::Relaxed);
+    physical(root)?;
+    // The guest writes its tables through large pages at their alias.
+    for at in (pool..pool + WINDOW).step_by(512 * PAGE) {
+        let entry = leaf(at + ALIAS, 1)?;
+        // SAFETY: an entry of our tables, which no CPU uses yet.
+        unsafe {
+            *entry = physical(at)? | bit::PRESENT | bit::WRITE | bit::SEEN | bit::LARGE | bit::NX;
+        }
+    }
+    Ok(())
+}
+
+/// Undoes [`init`].
+pub fn discard() {
+    // SAFETY: the pool's window, which nothing uses any more.
+    unsafe { raw::syscall4(nr::MUNMAP, POOL.load(Ordering::Relaxed), WINDOW, 0, 0) };
+    for n in 0..USED.swap(0, Ordering::Relaxed) {
+        NUMBERS[ADDRESSES[n].load(Ordering::Relaxed) >> WINDOW_SHIFT].store(0, Ordering::Relaxed);
+    }
+}
+
+/// Gives the windows that are in use to a new VM, in the child of a fork.
+///
+/// # Errors
+/// The error number of the request, negative.
+pub fn adopt(vm: i32) -> Result<(), isize> {
+    VM.store(vm as usize, Ordering::Relaxed);
+    for n in 0..USED.load(Ordering::Relaxed) {
+        let r = add_slot(n, ADDRESSES[n].load(Ordering::Relaxed));
+        if r != 0 {
+            return Err(r);
+        }
+    }
+    Ok(())
+}
+
+/// The guest-physical address of the root table.
+#[must_use]
+pub fn root() -> u64 {
+    physical(ROOT.load(Ordering::Relaxed)).unwrap_or(0)
+}
+
+/// Address of the window of table pages.
+#[must_use]
+pub fn pool() -> usize {
+    POOL.load(Ordering::Relaxed)
+}
+
+fn new_table() -> usize {
+    let n = POOL_USED.fetch_add(1, Ordering::Relaxed);
+    if n >= WINDOW / PAGE {
+        report::fatal("the program uses too many pieces of its address space for its page tables");
+    }
+    POOL.load(Ordering::Relaxed) + n * PAGE
+}
+
+fn add_slot(n: usize, at: usize) -> isize {
+    let region = MemoryRegion {
+        slot: n as u32,
+        flags: 0,
+        guest_phys_addr: (n as u64) << WINDOW_SHIFT,
+        // A slot must not reach the very end of the user's half.
+        memory_size: if at + WINDOW == USER_END {
+            WINDOW - PAGE
+        } else {
+            WINDOW
+        } as u64,
+        userspace_addr: at as u64,
+    };
+    // SAFETY: a complete region; the guest can reach no more than the process can.
+    unsafe {
+        wire::ioctl(
+            VM.load(Ordering::Relaxed) as i32,
+            request::SET_USER_MEMORY_REGION,
+            (&raw const region) as usize,
+        )
+    }
+}
+
+/// The guest-physical address of an address in the program's half; the lock must be held, but at start.
+fn physical(at: usize) -> Result<u64, &'static str> {
+    let number = &NUMBERS[at >> WINDOW_SHIFT];
+    let mut n = usize::from(number.load(Ordering::Relaxed));
+    if n == 0 {
+        n = USED.load(Ordering::Relaxed);
+        if n >= LIMIT.load(Ordering::Relaxed) {
+            return Err("the program's memory is spread too widely for the VM's memory slots");
+        }
+        let window = at & !(WINDOW - 1);
+        if add_slot(n, window) != 0 {
+            return Err("KVM refuses a memory slot");
+        }
+        ADDRESSES[n].store(window, Ordering::Relaxed);
+        n += 1;
+        USED.store(n, Ordering::Relaxed);
+        number.store(n as u16, Ordering::Relaxed);
+    }
+    Ok((((n - 1) as u64) << WINDOW_SHIFT) | (at & (WINDOW - 1)) as u64)
+}
+
+/// The process's address of a guest-physical one.
+fn at_physical(entry: u64) -> usize {
+    let p = (entry & ADDRESS) as usize;
+    ADDRESSES[p >> WINDOW_SHIFT].load(Ordering::Relaxed) + (p & (WINDOW - 1))
+}
+
+/// The entry of `at` in the table of `level` (0: of pages, 1: of 2 MiB pieces), with the tables above it.
+fn leaf(at: usize, level: u32) -> Result<*mut u64, &'static str> {
+    let mut table = ROOT.load(Ordering::Relaxed);
+    let mut l = 3;
+    loop {
+        let entry = (table as *mut u64).wrapping_add((at >> (12 + 9 * l)) & 511);
+        if l == level {
+            return Ok(entry);
+        }
+        // SAFETY: an entry of a table of ours; the lock is held.
+        unsafe {
+            if *entry == 0 {
+                let below = physical(new_table())?;
+                entry.write_volatile(below | bit::PRESENT | bit::WRITE | bit::USER | bit::SEEN);
+            }
+            table = at_physical(*entry);
+        }
+        l -= 1;
+    }
+}
+
+/// The entry of page `at`, if it has a table.
+fn find(at: usize) -> Option<*mut u64> {
+    let mut table = ROOT.load(Ordering::Relaxed);
+    for l in (1..4).rev() {
+        // SAFETY: an entry of a table of ours.
+        let entry = unsafe { *(table as *mut u64).wrapping_add((at >> (12 + 9 * l)) & 511) };
+        if entry & bit::PRESENT == 0 || entry & bit::LARGE != 0 {
+            return None;
+        }
+        table = at_physical(entry);
+    }
+    Some((table as *mut u64).wrapping_add((at >> 12) & 511))
+}
+
+/// Maps page `at` of the process at its alias, with entry bits `bits`.
+///
+/// # Errors
+/// Why that cannot be.
+pub fn map_alias(at: usize, bits: u64) -> Result<(), &'static str> {
+    let _guard = lock();
+    let entry = leaf(at + ALIAS, 0)?;
+    let page = physical(at & !(PAGE - 1))?;
+    // SAFETY: an entry of a table of ours; the lock is held.
+    unsafe { entry.write_volatile(page | bits | bit::PRESENT | bit::SEEN) };
+    Ok(())
+}
+
+/// Maps the pages of `from..to` that lie in the 2 MiB piece around `around`, with entry bits `bits`. What is mapped already
+/// gets the bits, too.
+///
+/// # Errors
+/// Why that cannot be.
+pub fn fill(from: usize, to: usize, around: usize, bits: u64) -> Result<(), &'static str> {
+    const PIECE: usize = 512 * PAGE;
+    let piece = around & !(PIECE - 1);
+    let from = from.max(piece);
+    let to = to.min(piece + PIECE);
+    let _guard = lock();
+    let first = leaf(from, 0)?;
+    let page = physical(from)?;
+    for i in 0..(to - from) / PAGE {
+        // SAFETY: entries of one table of ours; the lock is held. A piece lies in one window.
+        unsafe {
+            first
+                .add(i)
+                .write_volatile((page + (i * PAGE) as u64) | bits | bit::PRESENT | bit::SEEN);
+        }
+    }
+    Ok(())
+}
+
+/// What the guest is to do: runs of entries to clear, by their alias. Ends with (0, 0).
+pub type Job = [(usize, usize); JOB_SIZE];
+/// Entries of a [`Job`].
+pub const JOB_SIZE: usize = 255;
+
+/// Collects in `job` what is mapped of `from..to`; returns where to go on, if that is not all, and the number of runs.
+pub fn collect(from: usize, to: usize, job: &mut Job) -> (Option<usize>, usize) {
+    const PIECE: usize = 512 * PAGE;
+    let _guard = lock();
+    let mut n = 0;
+    let mut at = from & !(PAGE - 1);
+    let to = to.min(USER_END);
+    while at < to {
+        let end = ((at & !(PIECE - 1)) + PIECE).min(to);
+        let Some(first) = find(at) else {
+            at = next_piece(at).max(end);
+            continue;
+        };
+        let count = (end - at).div_ceil(PAGE);
+        // SAFETY: entries of one table of ours; the lock is held.
+        let present = |i: usize| unsafe { first.add(i).read_volatile() } != 0;
+        if let (Some(low), Some(high)) = ((0..count).find(|i| present(*i)), (0..count).rfind(|i| present(*i))) {
+            if n + 1 >= JOB_SIZE {
+                job[n] = (0, 0);
+                return (Some(at), n);
+            }
+            job[n] = (first as usize + low * 8 + ALIAS, high - low + 1);
+            n += 1;
+        }
+        at = end;
+    }
+    job[n] = (0, 0);
+    (None, n)
+}
+
+/// The next address after `at` at which a table of pages could begin, given that `at` has none.
+fn next_piece(at: usize) -> usize {
+    let mut table = ROOT.load(Ordering::Relaxed);
+    for l in (1..4).rev() {
+        // SAFETY: an entry of a table of ours.
+        let entry = unsafe { *(table as *mut u64).wrapping_add((at >> (12 + 9 * l)) & 511) };
+        if entry & bit::PRESENT == 0 {
+            let size = 1usize << (12 + 9 * l);
+            return (at & !(size - 1)) + size;
+        }
+        table = at_physical(entry);
+    }
+    at
+}
+
+/// A mapping of the process, as Linux has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mapping {
+    /// First byte.
+    pub start: usize,
+    /// Byte after the last.
+    pub end: usize,
+    /// It may be read.
+    pub read: bool,
+    /// It may be written.
+    pub write: bool,
+    /// It may be executed.
+    pub execute: bool,
+}
+
+/// `struct procmap_query` (Linux 6.11, `include/uapi/linux/fs.h`).
+#[repr(C)]
+#[derive(Default)]
+struct ProcmapQuery {
+    size: u64,
+    query_flags: u64,
+    query_addr: u64,
+    vma_start: u64,
+    vma_end: u64,
+    vma_flags: u64,
+    vma_page_size: u64,
+    vma_offset: u64,
+    inode: u64,
+    dev_major: u32,
+    dev_minor: u32,
+    vma_name_size: u32,
+    build_id_size: u32,
+    vma_name_addr: u64,
+    build_id_addr: u64,
+}
+const _: () = assert!(size_of::<ProcmapQuery>() == 104);
+const PROCMAP_QUERY: usize = 0xc068_6611;
+
+/// Descriptor of /proc/self/maps.
+static MAPS: AtomicUsize = AtomicUsize::new(0);
+
+/// Opens the list of this process's mappings; false if there is none.
+pub fn open_maps(protect: impl FnOnce(i32) -> i32) -> bool {
+    // SAFETY: a NUL-terminated path; O_RDONLY | O_CLOEXEC.
+    let fd = unsafe {
+        raw::syscall4(
+            nr::OPEN,
+            c"/proc/self/maps".as_ptr() as usize,
+            0o2_000_000,
+            0,
+            0,
+        )
+    };
+    if raw::is_err(fd) {
+        return false;
+    }
+    MAPS.store(protect(fd as i32) as usize, Ordering::Relaxed);
+    true
+}
+
+/// The descriptor of the list.
+#[must_use]
+pub fn maps_descriptor() -> i32 {
+    MAPS.load(Ordering::Relaxed) as i32
+}
+
+/// The mapping that contains `at`.
+#[must_use]
+pub fn mapping(at: usize) -> Option<Mapping> {
+    let mut q = ProcmapQuery {
+        size: size_of::<ProcmapQuery>() as u64,
+        query_addr: at as u64,
+        ..ProcmapQuery::default()
+    };
+    // SAFETY: a complete query, which Linux answers in place.
+    let r = unsafe { wire::ioctl(maps_descriptor(), PROCMAP_QUERY, (&raw mut q) as usize) };
+    match r {
+        0 => Some(Mapping {
+            start: q.vma_start as usize,
+            end: q.vma_end as usize,
+            read: q.vma_flags & 1 != 0,
+            write: q.vma_flags & 2 != 0,
+            execute: q.vma_flags & 4 != 0,
+        }),
+        r if r == raw::err(raw::errno::ENOENT) => None,
+        // A Linux that does not know the query has the list as text.
+        _ => mapping_by_text(at),
+    }
+}
+
+/// Room for the list's text.
+struct Text(UnsafeCell<[u8; 65536]>);
+// SAFETY: used under the lock only.
+unsafe impl Sync for Text {}
+static TEXT: Text = Text(UnsafeCell::new([0; 65536]));
+
+fn mapping_by_text(at: usize) -> Option<Mapping> {
+    let _guard = lock();
+    // SAFETY: the lock is held.
+    let text = unsafe { &mut *TEXT.0.get() };
+    let mut offset = 0usize;
+    let mut kept = 0usize;
+    loop {
+        let room = text.len() - kept;
+        // SAFETY: reads into our own buffer.
+        let n = unsafe {
+            raw::syscall4(
+                nr::PREAD64,
+                maps_descriptor() as usize,
+                text.as_mut_ptr() as usize + kept,
+                room,
+                offset,
+            )
+        };
+        if n <= 0 {
+            return None;
+        }
+        offset += n as usize;
+        let have = kept + n as usize;
+        let mut from = 0;
+        while let Some(len) = text[from..have].iter().position(|c| *c == b'\n') {
+            if let Some(m) = parse(&text[from..from + len]) {
+                if at < m.start {
+                    return None;
+                }
+                if at < m.end {
+                    return Some(m);
+                }
+            }
+            from += len + 1;
+        }
+        text.copy_within(from..have, 0);
+        kept = have - from;
+    }
+}
+
+/// Parses a line of /proc/PID/maps (proc_pid_maps(5)).
+fn parse(line: &[u8]) -> Option<Mapping> {
+    let mut i = 0;
+    let mut number = |line: &[u8], end: u8| {
+        let mut v = 0usize;
+        loop {
+            let c = *line.get(i)?;
+            i += 1;
+            if c == end {
+                return Some(v);
+            }
+            v = v.checked_mul(16)? + (c as char).to_digit(16)? as usize;
+        }
+    };
+    let start = number(line, b'-')?;
+    let end = number(line, b' ')?;
+    let rights = line.get(i..i + 3)?;
+    Some(Mapping {
+        start,
+        end,
+        read: rights[0] == b'r',
+        write: rights[1] == b'w',
+        execute: rights[2] == b'x',
+    })
+}
+
+/// Faults that the tables were emptied for, because Linux refused an access without saying which.
+pub static REFUSED: AtomicU64 = AtomicU64::new(0);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines() {
+        let m = parse(b"7f12a000-7f12b000 r-xp 00000000 08:01 1 /bin/x").unwrap();
+        assert_eq!((m.start, m.end), (0x7f12_a000, 0x7f12_b000));
+        assert!(m.read && !m.write && m.execute);
+        assert_eq!(parse(b""), None);
+        assert_eq!(parse(b"12-"), None);
+        assert_eq!(parse(b"xx-yy rw-p"), None);
+    }
+}

@@ -1,0 +1,430 @@
+//! The partner's work: it runs the guest, and serves what the guest was left for. A system call is made on the program's own
+//! pointers by the thread that the program takes for its own; some take work of the kernel's before or after.
+
+use super::descriptors::{self, CLOSED};
+use super::signals::{self, KEPT};
+use super::vcpu::{self, Exit, Vcpu};
+use super::{faults, paging, threads};
+use crate::hosted::dispatch::{confine_allows, hrt_int80};
+use crate::kernel::block::{self, Block};
+use crate::kernel::slots::{self, Slot};
+use crate::kernel::{TRAPS, modules, observe, patch, user};
+use crate::raw::{self, errno, nr};
+use core::arch::global_asm;
+use core::sync::atomic::{AtomicUsize, Ordering};
+use hrt_kernel::classes::{self, Class};
+
+const PROT_WRITE: usize = 2;
+const PROT_EXEC: usize = 4;
+const MAP_PRIVATE: usize = 2;
+const MAP_FIXED: usize = 0x10;
+const MAP_ANONYMOUS: usize = 0x20;
+const PAGE: usize = 4096;
+
+/// Runs the program of the calling thread, whose block is `b`, for ever.
+pub extern "C" fn work(b: *mut Block) -> ! {
+    loop {
+        // SAFETY: the calling thread's own virtual CPU; borrowed anew for each turn.
+        let v = unsafe { &mut *vcpu::of(b) };
+        if v.signals.pending.load(Ordering::Acquire) != 0 {
+            signals::deliver_pending(b, v);
+            continue;
+        }
+        match v.run() {
+            Exit::Syscall => syscall(b, v),
+            Exit::Vector { vector, error } => faults::exception(b, v, vector, error),
+            Exit::Refused => faults::refused(v),
+            Exit::Interrupted => {}
+        }
+    }
+}
+
+/// The program has made a system call; its program counter is after the instruction.
+fn syscall(b: *mut Block, v: &mut Vcpu) {
+    let rax = v.regs.rax;
+    let number = rax as u32 as usize;
+    let site = (v.regs.rip as usize).wrapping_sub(2);
+    let again = if let Some(slot) = Slot::containing(site) {
+        // SAFETY: data of a slot that executes is complete.
+        v.regs.rip = unsafe { (*slot.site()).ret } as u64;
+        slot.program_counter(slot.syscall(), rax)
+    } else {
+        TRAPS.fetch_add(1, Ordering::Relaxed);
+        let lock = slots::lock();
+        if let Some(slot) = slots::find_or_make(site, &lock) {
+            patch::try_patch(slot, rax, &lock);
+        }
+        site
+    };
+    let r = &mut v.regs;
+    r.rcx = r.rip;
+    let args = [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9].map(|a| a as usize);
+    if observe::counting() {
+        observe::count(b, number);
+    }
+    if number == nr::RT_SIGRETURN {
+        if observe::tracing() {
+            observe::trace(b, number, &args, None);
+        }
+        signals::sigreturn(b, v);
+        return;
+    }
+    let ends = matches!(number, nr::EXIT | nr::EXIT_GROUP | nr::EXECVE | nr::EXECVEAT);
+    if ends && observe::tracing() {
+        observe::trace(b, number, &args, None);
+    }
+    let result = match classes::class(number) {
+        // SAFETY: the calling thread's own block.
+        Class::Local => unsafe {
+            if number == nr::GETPID {
+                (*b).pid as isize
+            } else {
+                (*b).tid as isize
+            }
+        },
+        _ => mediate(b, v, number, &args),
+    };
+    if result == KEPT {
+        v.regs.rip = again as u64;
+        if observe::counting() {
+            observe::uncount(b, number);
+        }
+        return;
+    }
+    v.regs.rax = result as u64;
+    if !ends && observe::tracing() {
+        observe::trace(b, number, &args, Some(result));
+    }
+}
+
+/// Sends the call to Linux.
+fn forward(v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isize {
+    // SAFETY: the program asked for it.
+    unsafe { signals::call(v, number as u64, args) }
+}
+
+/// Serves a call that may take more than Linux.
+fn mediate(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isize {
+    let [a0, a1, a2, a3, a4, a5] = *args;
+    match number {
+        nr::MMAP => mmap(v, args),
+        nr::MPROTECT | nr::PKEY_MPROTECT => {
+            if a2 & PROT_WRITE != 0 || a2 & PROT_EXEC == 0 {
+                forget(a0, a1);
+            }
+            changed(v, number, args, a0, a1)
+        }
+        nr::MUNMAP => {
+            forget(a0, a1);
+            changed(v, number, args, a0, a1)
+        }
+        nr::MREMAP => {
+            forget(a0, a1);
+            if a3 & 2 != 0 {
+                forget(a4, a2); // MREMAP_FIXED
+            }
+            let r = changed(v, number, args, a0, a1);
+            if a3 & 2 != 0 && !raw::is_err(r) {
+                v.unmap(a4, end(a4, a2));
+            }
+            r
+        }
+        nr::BRK => brk(v, args),
+        nr::SHMAT => {
+            const SHM_REMAP: usize = 0o40_000;
+            let r = forward(v, number, args);
+            if a2 & SHM_REMAP != 0 && !raw::is_err(r) {
+                if let Some(m) = paging::mapping(r as usize) {
+                    v.unmap(m.start, m.end);
+                }
+            }
+            r
+        }
+        nr::SHMDT => match paging::mapping(a0) {
+            Some(m) => changed(v, number, args, m.start, m.end - m.start),
+            None => forward(v, number, args),
+        },
+        nr::RT_SIGACTION => signals::sigaction(a0, a1, a2, a3),
+        nr::SIGALTSTACK => block::sigaltstack(b, a0, a1, v.regs.rsp as usize, || ()),
+        nr::RT_SIGSUSPEND => waiting(v, number, args, a0, a1),
+        nr::PPOLL => waiting(v, number, args, a3, a4),
+        nr::EPOLL_PWAIT | nr::EPOLL_PWAIT2 => waiting(v, number, args, a4, a5),
+        nr::PSELECT6 => {
+            let [mask, size] = match a5 {
+                0 => [0; 2],
+                at => user::get(at).unwrap_or([0; 2]),
+            };
+            waiting(v, number, args, mask, size)
+        }
+        nr::CLONE | nr::FORK | nr::VFORK => threads::clone(b, v, number, args),
+        nr::CLONE3 => {
+            threads::clone3(b, v, a0, a1).unwrap_or_else(|| forward(v, number, args))
+        }
+        nr::EXIT => threads::exit(b, v, a0, || observe::report(b)),
+        nr::EXIT_GROUP => {
+            if threads::shares(b) {
+                return threads::exit(b, v, a0, || ());
+            }
+            if !threads::borrows(b) {
+                observe::report(b);
+            }
+            forward(v, number, args)
+        }
+        nr::PRCTL => match a0 {
+            // The program gets to know Linux as one built without the dispatch.
+            59 => raw::err(errno::EINVAL),
+            22 => jail(v, number, args, a1 == 1, a2), // PR_SET_SECCOMP
+            _ => forward(v, number, args),
+        },
+        // SECCOMP_SET_MODE_STRICT and SECCOMP_SET_MODE_FILTER; others only ask
+        nr::SECCOMP if a0 < 2 => jail(v, number, args, a0 == 0, a2),
+        nr::ARCH_PRCTL => arch_prctl(b, v, args),
+        nr::CLOSE | nr::FCNTL | nr::DUP | nr::IOCTL | nr::FSTAT if descriptors::hidden(a0) => CLOSED,
+        nr::DUP2 | nr::DUP3 if descriptors::hidden(a0) => CLOSED,
+        nr::DUP2 | nr::DUP3 if descriptors::hidden(a1) => raw::err(errno::EBUSY),
+        nr::CLOSE_RANGE => descriptors::close_range(a0, a1, a2),
+        // What the guest's page tables cannot follow is as in a Linux built without it.
+        nr::USERFAULTFD | nr::MODIFY_LDT => raw::err(errno::ENOSYS),
+        nr::PKEY_ALLOC => raw::err(errno::ENOSPC),
+        nr::IOPL | nr::IOPERM => raw::err(errno::EPERM),
+        _ => forward(v, number, args),
+    }
+}
+
+fn end(start: usize, len: usize) -> usize {
+    start.saturating_add(len).saturating_add(PAGE - 1) & !(PAGE - 1)
+}
+
+/// Sends on a call that changes what is mapped of `len` bytes from `start` on.
+fn changed(v: &mut Vcpu, number: usize, args: &[usize; 6], start: usize, len: usize) -> isize {
+    let r = forward(v, number, args);
+    if r != KEPT {
+        // Even a call that fails may have changed a part.
+        v.unmap(start, end(start, len));
+    }
+    r
+}
+
+fn mmap(v: &mut Vcpu, args: &[usize; 6]) -> isize {
+    let [addr, len, prot, flags, ..] = *args;
+    let code = prot & (PROT_EXEC | PROT_WRITE) == PROT_EXEC
+        && flags & (MAP_PRIVATE | MAP_ANONYMOUS) == MAP_PRIVATE;
+    if flags & MAP_FIXED != 0 {
+        forget(addr, len);
+    }
+    let r = if flags & MAP_FIXED != 0 {
+        changed(v, nr::MMAP, args, addr, len)
+    } else {
+        forward(v, nr::MMAP, args)
+    };
+    if code && !raw::is_err(r) && r != KEPT {
+        let lock = slots::lock();
+        let start = r as usize;
+        modules::add(start, end(start, len), &lock);
+    }
+    r
+}
+
+/// Where the program's data segment ends, as last seen.
+static BREAK: AtomicUsize = AtomicUsize::new(0);
+
+fn brk(v: &mut Vcpu, args: &[usize; 6]) -> isize {
+    let r = forward(v, nr::BRK, args);
+    if r != KEPT {
+        let (now, was) = (r as usize, BREAK.swap(r as usize, Ordering::Relaxed));
+        if now < was {
+            v.unmap(end(now, 0), end(was, 0));
+        }
+    }
+    r
+}
+
+/// Code in this range is about to go or to become writable.
+fn forget(start: usize, len: usize) {
+    let lock = slots::lock();
+    let end = start.saturating_add(len);
+    if modules::remove(start, end, &lock) {
+        slots::forget(start, end, &lock);
+    }
+}
+
+/// Sends on a call that puts the signal mask at `mask` in place while it waits.
+fn waiting(v: &mut Vcpu, number: usize, args: &[usize; 6], mask: usize, size: usize) -> isize {
+    if mask != 0 && size == 8 {
+        v.signals.waiting = user::get::<u64>(mask);
+    }
+    let r = forward(v, number, args);
+    if r != raw::err(errno::EINTR) {
+        v.signals.waiting = None;
+    }
+    r
+}
+
+fn arch_prctl(b: *mut Block, v: &mut Vcpu, args: &[usize; 6]) -> isize {
+    const SET_GS: u32 = 0x1001;
+    const SET_FS: u32 = 0x1002;
+    const GET_FS: u32 = 0x1003;
+    const GET_GS: u32 = 0x1004;
+    const SET_CPUID: u32 = 0x1012;
+    let put = |value: u64| {
+        if user::put(args[1], &value) {
+            0
+        } else {
+            raw::err(errno::EFAULT)
+        }
+    };
+    match args[0] as u32 {
+        SET_FS if args[1] >= paging::USER_END => raw::err(errno::EPERM),
+        SET_FS => {
+            v.set_bases(args[1] as u64, b as u64);
+            0
+        }
+        GET_FS => put(v.sregs().fs.base),
+        // The GS base is the kernel's; to the program it is 0, and stays so.
+        SET_GS if args[1] == 0 => 0,
+        SET_GS => raw::err(errno::EPERM),
+        GET_GS => put(0),
+        SET_CPUID => raw::err(errno::ENODEV),
+        _ => forward(v, nr::ARCH_PRCTL, args),
+    }
+}
+
+/// The program goes into a jail. One that leaves room for the partner's work changes nothing; from any other on, the program runs
+/// without the kernel.
+fn jail(v: &mut Vcpu, number: usize, args: &[usize; 6], strict: bool, program: usize) -> isize {
+    let allows = confine_allows(strict, program);
+    let needed = [
+        nr::IOCTL,
+        nr::RT_SIGRETURN,
+        nr::RT_SIGPROCMASK,
+        nr::RT_SIGACTION,
+        nr::PROCESS_VM_READV,
+        nr::PROCESS_VM_WRITEV,
+        nr::PREAD64,
+    ];
+    if needed.into_iter().all(&allows) || patch::THREADS.load(Ordering::Acquire) != 1 {
+        return forward(v, number, args);
+    }
+    // The call itself is made outside.
+    v.regs.rip = v.regs.rip.wrapping_sub(2);
+    let fs = v.sregs().fs.base;
+    let mask = raw::set_sigmask(raw::ALL_SIGNALS);
+    give_up(v, fs, mask)
+}
+
+/// Goes on with the program outside of the VM, for good.
+pub fn give_up(v: &mut Vcpu, fs: u64, mask: u64) -> ! {
+    observe::forbid();
+    {
+        let lock = slots::lock();
+        patch::ENABLED.store(false, Ordering::Relaxed);
+        slots::forward_local(&lock);
+    }
+    signals::give_up();
+    let b = block::current();
+    // SAFETY: the calling thread's own block; the stack is the program's, as Linux has accepted it.
+    unsafe {
+        let alt = (*b).alt;
+        raw::syscall4(nr::SIGALTSTACK, (&raw const alt) as usize, 0, 0, 0);
+    }
+    raw::set_sigmask(mask);
+    go(v, fs)
+}
+
+/// Executes the program from where it is outside of the VM, to meet the fault that it has met inside.
+pub fn leave(v: &mut Vcpu) -> ! {
+    let fs = v.sregs().fs.base;
+    v.get_xsave();
+    go(v, fs)
+}
+
+unsafe extern "C" {
+    /// Loads the vector state at `xsave`, whose components `low` and `high` name, then `regs`, and goes on there.
+    fn hrt_kvm_leave(regs: *const super::wire::Regs, xsave: *const u8, low: u32, high: u32) -> !;
+}
+
+global_asm!(
+    r#"
+    .section .text.hrt_asm, "ax", @progbits
+    .balign 16
+    .globl  hrt_kvm_leave
+hrt_kvm_leave:
+    movl    %edx, %eax
+    movl    %ecx, %edx
+    xrstor64 (%rsi)
+    pushq   $0x2b
+    pushq   48(%rdi)
+    pushq   136(%rdi)
+    pushq   $0x33
+    pushq   128(%rdi)
+    movq    0(%rdi), %rax
+    movq    8(%rdi), %rbx
+    movq    16(%rdi), %rcx
+    movq    24(%rdi), %rdx
+    movq    32(%rdi), %rsi
+    movq    56(%rdi), %rbp
+    movq    64(%rdi), %r8
+    movq    72(%rdi), %r9
+    movq    80(%rdi), %r10
+    movq    88(%rdi), %r11
+    movq    96(%rdi), %r12
+    movq    104(%rdi), %r13
+    movq    112(%rdi), %r14
+    movq    120(%rdi), %r15
+    movq    40(%rdi), %rdi
+    iretq
+    "#,
+    options(att_syntax)
+);
+
+/// With the vector state in `v.xsave`.
+fn go(v: &mut Vcpu, fs: u64) -> ! {
+    const ARCH_SET_FS: usize = 0x1002;
+    let xcr0 = vcpu::xcr0();
+    // SAFETY: the registers are a state of the program, which goes on natively in the same address space.
+    unsafe {
+        raw::syscall4(nr::ARCH_PRCTL, ARCH_SET_FS, fs as usize, 0, 0);
+        hrt_kvm_leave(
+            &raw const v.regs,
+            v.xsave.as_ptr(),
+            xcr0 as u32,
+            (xcr0 >> 32) as u32,
+        )
+    }
+}
+
+/// A call by `int $0x80`, with the numbers and the pointers of i386: always Linux's.
+pub fn legacy(_b: *mut Block, v: &mut Vcpu) {
+    let r = &mut v.regs;
+    let mut regs = [r.rax, r.rbx, r.rcx, r.rdx, r.rsi, r.rdi, r.rbp];
+    // SAFETY: the program asked for it.
+    unsafe { hrt_int80(regs.as_mut_ptr()) };
+    r.rax = regs[0];
+}
+
+/// A call of one of the three functions of the vsyscall page (Linux, `arch/x86/entry/vsyscall`), which Linux emulates; false if
+/// `at` is none.
+pub fn vsyscall(b: *mut Block, v: &mut Vcpu, at: usize) -> bool {
+    const BASE: usize = 0xffff_ffff_ff60_0000;
+    let number = match at.wrapping_sub(BASE) {
+        0 => 96,     // gettimeofday
+        0x400 => 201, // time
+        0x800 => 309, // getcpu
+        _ => return false,
+    };
+    let Some(back) = user::get::<u64>(v.regs.rsp as usize) else {
+        return false;
+    };
+    let r = &v.regs;
+    let args = [r.rdi, r.rsi, r.rdx, 0, 0, 0].map(|a| a as usize);
+    if observe::counting() {
+        observe::count(b, number);
+    }
+    let result = forward(v, number, &args);
+    if result != KEPT {
+        v.regs.rax = result as u64;
+        v.regs.rip = back;
+        v.regs.rsp += 8;
+    }
+    true
+}

@@ -1,0 +1,613 @@
+//! Signals on the `kvm` platform.
+//!
+//! Linux sends them to the partner, whose handler only notes one down and blocks all others; the partner then brings it to
+//! the program at its next boundary: it builds the frame that Linux would have built on the program's stack, and lets the
+//! guest go on in the program's handler. So at most one signal waits at any time, and Linux's own rules of order, masks
+//! and restarts hold.
+
+use super::faults;
+use super::vcpu::{self, Vcpu};
+use crate::hosted::frame::hrt_restorer;
+use crate::kernel::actions::{self, NO_ACTION, SIG_DFL, SIG_IGN, flag};
+use crate::kernel::block::{self, Block};
+use crate::kernel::slots::Slot;
+use crate::kernel::{Action, patch, user};
+use crate::raw::{self, errno, nr};
+use crate::report;
+use core::arch::global_asm;
+use core::fmt::Write;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+/// SIGILL (signal(7)).
+pub const SIGILL: usize = 4;
+/// SIGTRAP.
+pub const SIGTRAP: usize = 5;
+/// SIGBUS.
+pub const SIGBUS: usize = 7;
+/// SIGFPE.
+pub const SIGFPE: usize = 8;
+/// SIGSEGV.
+pub const SIGSEGV: usize = 11;
+
+/// A siginfo (sigaction(2)): si_signo and si_errno, si_code, then what depends on the signal.
+pub type Info = [u64; 16];
+
+/// What an exception leaves in a signal frame's context.
+#[derive(Clone, Copy, Default)]
+pub struct Trap {
+    /// `trapno`
+    pub number: u64,
+    /// `err`
+    pub error: u64,
+    /// `cr2`
+    pub cr2: u64,
+}
+
+/// A thread's signal that waits.
+pub struct State {
+    /// 1 if there is one; all others are blocked then.
+    pub pending: AtomicU32,
+    sig: i32,
+    info: Info,
+    number: usize,
+    /// The program's signal mask.
+    mask: u64,
+    /// The mask that a call has put in place while it waits (sigsuspend(2) and its like).
+    pub waiting: Option<u64>,
+    /// What the last exception was.
+    last: Trap,
+}
+
+unsafe extern "C" {
+    fn hrt_kvm_signal_entries();
+    /// First instruction of the window in which a signal keeps a call of the program's from being made.
+    fn hrt_kvm_call_window();
+    /// The `syscall` at its end.
+    fn hrt_kvm_call_syscall();
+    fn hrt_kvm_call_kept();
+    /// Makes the call `of[0]` with the arguments `of[1..7]`, unless `pending` is set: then the result is
+    /// [`KEPT`].
+    fn hrt_kvm_call(of: *const u64, pending: *const AtomicU32) -> isize;
+}
+
+impl State {
+    /// No signal waits.
+    #[must_use]
+    pub const fn new() -> Self {
+        State {
+            pending: AtomicU32::new(0),
+            sig: 0,
+            info: [0; 16],
+            number: 0,
+            mask: 0,
+            waiting: None,
+            last: Trap {
+                number: 0,
+                error: 0,
+                cr2: 0,
+            },
+        }
+    }
+}
+
+/// Result of a call that was not made because a signal waits (ERESTARTSYS, which Linux shows to nobody).
+pub const KEPT: isize = -512;
+
+global_asm!(
+    r#"
+    .section .text.hrt_asm, "ax", @progbits
+    .balign 16
+    .globl  hrt_kvm_signal_entries
+hrt_kvm_signal_entries:
+    .set    hrt_n, 0
+    .rept   {ENTRIES}
+    .balign 16
+    movl    $hrt_n, %ecx
+    jmp     hrt_kvm_signal_common
+    .set    hrt_n, hrt_n + 1
+    .endr
+    .balign 16
+hrt_kvm_signal_common:
+    subq    $8, %rsp
+    cld
+    call    {arrived}
+    addq    $8, %rsp
+    ret
+
+    .balign 16
+    .globl  hrt_kvm_call
+hrt_kvm_call:
+    pushq   %rbx
+    movq    %rsi, %rbx
+    movq    (%rdi), %rax
+    movq    16(%rdi), %rsi
+    movq    24(%rdi), %rdx
+    movq    32(%rdi), %r10
+    movq    40(%rdi), %r8
+    movq    48(%rdi), %r9
+    movq    8(%rdi), %rdi
+    .globl  hrt_kvm_call_window
+hrt_kvm_call_window:
+    cmpl    $0, (%rbx)
+    jne     hrt_kvm_call_kept
+    .globl  hrt_kvm_call_syscall
+hrt_kvm_call_syscall:
+    syscall
+    popq    %rbx
+    ret
+    .globl  hrt_kvm_call_kept
+hrt_kvm_call_kept:
+    movq    $-512, %rax
+    popq    %rbx
+    ret
+    "#,
+    ENTRIES = const actions::HANDLERS,
+    arrived = sym arrived,
+    options(att_syntax)
+);
+
+/// Makes a call for the program.
+///
+/// # Safety
+/// The program asked for it.
+pub unsafe fn call(v: &mut Vcpu, number: u64, args: &[usize; 6]) -> isize {
+    let mut of = [number; 7];
+    for (to, from) in of[1..].iter_mut().zip(args) {
+        *to = *from as u64;
+    }
+    // SAFETY: the caller's promise.
+    unsafe { hrt_kvm_call(of.as_ptr(), &raw const v.signals.pending) }
+}
+
+/// Word of a ucontext that holds RIP.
+const UC_RIP: usize = 5 + 16;
+/// Word of a ucontext that holds the mask.
+const UC_MASK: usize = 37;
+
+/// A signal came to the partner.
+///
+/// # Safety
+/// Only an entry may call this, with the arguments of its signal frame and its number.
+unsafe extern "C" fn arrived(sig: i32, info: *const Info, uc: *mut u64, number: usize) {
+    let b = block::current();
+    // SAFETY: the calling thread's own; only this thread uses it, and what the handler touches it touches by single words.
+    let v = unsafe { &mut *vcpu::of(b) };
+    // SAFETY: the entry's promise.
+    let (info, rip) = unsafe { (*info, *uc.add(UC_RIP) as usize) };
+    if let Some(to) = faults::guarded(rip) {
+        v.guard = faults::Guarded { sig, info };
+        // SAFETY: our own frame.
+        unsafe { *uc.add(UC_RIP) = to as u64 };
+        return;
+    }
+    if matches!(sig as usize, SIGILL | SIGBUS | SIGFPE | SIGSEGV) && code(&info) > 0 {
+        let mut line: report::Line = report::Line::new();
+        let image = crate::kernel::IMAGE.load(Ordering::Relaxed);
+        let _ = write!(
+            line,
+            "signal {sig} at payload offset {:#x}, address {:#x}; program at {:#x}",
+            rip.wrapping_sub(image),
+            info[2],
+            v.regs.rip
+        );
+        report::fatal(core::str::from_utf8(line.bytes()).unwrap_or("signal"));
+    }
+    let s = &mut v.signals;
+    s.sig = sig;
+    s.info = info;
+    s.number = number;
+    // SAFETY: our own frame.
+    unsafe {
+        s.mask = *uc.add(UC_MASK);
+        *uc.add(UC_MASK) = raw::ALL_SIGNALS;
+        let window = hrt_kvm_call_window as *const () as usize..=hrt_kvm_call_syscall as *const () as usize;
+        if window.contains(&rip) {
+            *uc.add(UC_RIP) = hrt_kvm_call_kept as *const () as usize as u64;
+        }
+    }
+    s.pending.store(1, Ordering::Release);
+    v.stop(true);
+}
+
+/// si_code.
+fn code(info: &Info) -> i32 {
+    info[1] as i32
+}
+
+/// A siginfo for an exception.
+#[must_use]
+pub fn info(sig: usize, code: i32, at: u64) -> Info {
+    let mut info = [0; 16];
+    info[0] = sig as u64;
+    info[1] = u64::from(code as u32);
+    info[2] = at;
+    info
+}
+
+fn raw_sigaction(sig: usize, new: *const Action, old: *mut Action) -> isize {
+    // SAFETY: both are null or point to an Action of ours; our own entries are always valid handlers.
+    unsafe { raw::syscall4(nr::RT_SIGACTION, sig, new as usize, old as usize, 8) }
+}
+
+/// What Linux is told for the program's `action`.
+fn wrap(action: &Action) -> Action {
+    if action.handler == SIG_DFL || action.handler == SIG_IGN {
+        return *action;
+    }
+    let Some(i) = actions::number(action) else {
+        report::fatal("too many different signal handlers");
+    };
+    entered(i, action.flags)
+}
+
+/// Linux's action for entry `i`.
+fn entered(i: usize, flags: u64) -> Action {
+    Action {
+        handler: actions::entry(i),
+        flags: flags & !flag::ONSTACK | flag::SIGINFO | flag::RESTORER,
+        restorer: hrt_restorer as *const () as usize,
+        mask: raw::ALL_SIGNALS,
+    }
+}
+
+/// The program's action for `sig`.
+#[must_use]
+pub fn action(sig: usize) -> Action {
+    let mut held = NO_ACTION;
+    raw_sigaction(sig, core::ptr::null(), &raw mut held);
+    actions::unwrap(&held)
+}
+
+/// Lets `sig` come to the partner, if it does not; what Linux held is returned then.
+pub fn catch(sig: usize) -> Option<Action> {
+    let mut held = NO_ACTION;
+    raw_sigaction(sig, core::ptr::null(), &raw mut held);
+    if actions::entry_at(held.handler).is_some() {
+        return None;
+    }
+    let ours = entered(0, 0);
+    raw_sigaction(sig, &raw const ours, core::ptr::null_mut());
+    Some(held)
+}
+
+/// Gives `sig` an action back.
+pub fn put_back(sig: usize, held: &Action) {
+    raw_sigaction(sig, held, core::ptr::null_mut());
+}
+
+/// Takes over the handlers that constructors of libraries have installed.
+pub fn init() {
+    actions::init(hrt_kvm_signal_entries as *const () as usize);
+    // Entry 0 is what `catch` uses.
+    let _ = actions::number(&NO_ACTION);
+    for sig in 1..=64 {
+        let mut held = NO_ACTION;
+        if raw_sigaction(sig, core::ptr::null(), &raw mut held) == 0 && held.handler > SIG_IGN {
+            let told = wrap(&held);
+            raw_sigaction(sig, &raw const told, core::ptr::null_mut());
+        }
+    }
+}
+
+/// Before the process goes on without the kernel: Linux gets the program's own handlers.
+pub fn give_up() {
+    for sig in 1..=64 {
+        let mut held = NO_ACTION;
+        if raw_sigaction(sig, core::ptr::null(), &raw mut held) == 0 && held.handler > SIG_IGN {
+            let told = actions::unwrap(&held);
+            raw_sigaction(sig, &raw const told, core::ptr::null_mut());
+        }
+    }
+}
+
+/// rt_sigaction(2) for the program.
+pub fn sigaction(sig: usize, new: usize, old: usize, size: usize) -> isize {
+    if size != 8 {
+        // SAFETY: Linux refuses it.
+        return unsafe { raw::syscall4(nr::RT_SIGACTION, sig, new, old, size) };
+    }
+    let mut told = NO_ACTION;
+    if new != 0 {
+        let Some(mut action) = user::get::<Action>(new) else {
+            return raw::err(errno::EFAULT);
+        };
+        actions::normalize(&mut action);
+        told = wrap(&action);
+    }
+    let mut previous = NO_ACTION;
+    let new = if new == 0 {
+        core::ptr::null()
+    } else {
+        &raw const told
+    };
+    let r = raw_sigaction(sig, new, &raw mut previous);
+    if r == 0 && old != 0 && !user::put(old, &actions::unwrap(&previous)) {
+        return raw::err(errno::EFAULT);
+    }
+    r
+}
+
+/// Brings the signal that waits to the program.
+pub fn deliver_pending(b: *mut Block, v: &mut Vcpu) {
+    let s = &mut v.signals;
+    let (info, mask) = (s.info, s.mask);
+    let action = actions::entry_at(actions::entry(s.number)).unwrap_or(NO_ACTION);
+    let base = s.waiting.take().unwrap_or(mask);
+    s.pending.store(0, Ordering::Relaxed);
+    v.stop(false);
+    program_context(v);
+    let last = v.signals.last;
+    deliver(b, v, &info, &action, mask, base, last);
+}
+
+/// A context inside a call slot becomes that of the program.
+fn program_context(v: &mut Vcpu) {
+    let rip = v.regs.rip as usize;
+    if let Some(to) = patch::island_target(rip) {
+        // Nothing has been done.
+        if let Some(slot) = Slot::containing(to) {
+            v.regs.rip = slot.not_entered(to) as u64;
+        }
+    } else if let Some(slot) = Slot::containing(rip) {
+        v.regs.rip = slot.program_counter(rip, v.regs.rax) as u64;
+    }
+}
+
+/// Sends the program the signal of an exception, as Linux's `force_sig_info` does. `again`: its instruction, executed once
+/// more, has the same effect.
+pub fn raise(b: *mut Block, v: &mut Vcpu, info: &Info, trap: Trap, again: bool) {
+    v.signals.last = trap;
+    let sig = info[0] as u32 as usize;
+    let action = action(sig);
+    let pending = v.signals.pending.load(Ordering::Acquire) != 0;
+    let mask = if pending {
+        v.signals.mask
+    } else {
+        raw::sigmask(raw::SIG_BLOCK, 0)
+    };
+    let blocked = mask >> (sig - 1) & 1 != 0;
+    if action.handler == SIG_DFL || action.handler == SIG_IGN || blocked {
+        if again && matches!(sig, SIGSEGV | SIGBUS | SIGFPE | SIGILL) {
+            // The instruction, executed outside of the VM, ends the process with all that Linux can tell about it.
+            put_back(sig, &NO_ACTION);
+            raw::set_sigmask(mask & !(1 << (sig - 1)));
+            super::partner::leave(v);
+        }
+        faults::die_by(sig);
+    }
+    if action.flags & flag::RESETHAND != 0 {
+        put_back(sig, &NO_ACTION);
+    }
+    if pending {
+        // This one comes first, and that one when its handler is about to begin.
+        v.signals.mask = deliver_masked(b, v, info, &action, mask, mask, trap);
+        return;
+    }
+    deliver(b, v, info, &action, mask, mask, trap);
+}
+
+fn deliver(
+    b: *mut Block,
+    v: &mut Vcpu,
+    info: &Info,
+    action: &Action,
+    saved: u64,
+    base: u64,
+    trap: Trap,
+) {
+    let mask = deliver_masked(b, v, info, action, saved, base, trap);
+    raw::set_sigmask(mask);
+}
+
+/// Bytes of `struct rt_sigframe`: return address, ucontext, siginfo.
+const FRAME: usize = 8 + 304 + 128;
+/// Word of the frame where the ucontext's general registers begin.
+const GREGS: usize = 1 + 5;
+const FP_XSTATE_MAGIC1: u32 = 0x4650_5853;
+const FP_XSTATE_MAGIC2: u32 = 0x4650_5845;
+
+/// Bytes of the vector state in a signal frame.
+fn xsave_size() -> usize {
+    let xcr0 = vcpu::xcr0();
+    let mut size = 576;
+    for i in 2..63 {
+        if xcr0 >> i & 1 != 0 {
+            let part = core::arch::x86_64::__cpuid_count(0xd, i);
+            size = size.max((part.ebx + part.eax) as usize);
+        }
+    }
+    size.min(4096 - 4)
+}
+
+/// Builds the frame and points the program to the handler; returns the handler's mask. `saved` is what the frame keeps.
+fn deliver_masked(
+    b: *mut Block,
+    v: &mut Vcpu,
+    info: &Info,
+    action: &Action,
+    saved: u64,
+    base: u64,
+    trap: Trap,
+) -> u64 {
+    let sig = info[0] as u32 as usize;
+    // SAFETY: the calling thread's own block.
+    let alt = unsafe { (*b).alt };
+    let rsp = v.regs.rsp as usize;
+    let top = if action.flags & flag::ONSTACK != 0 && alt.flags & block::SS_DISABLE == 0 && !alt.holds(rsp) {
+        alt.sp + alt.size
+    } else {
+        rsp.wrapping_sub(128) // the red zone
+    };
+    let size = xsave_size();
+    let state = top.wrapping_sub(size + 4) & !63;
+    let at = (state.wrapping_sub(FRAME) & !15).wrapping_sub(8);
+
+    v.get_xsave();
+    let put = |x: &mut [u8; 4096], at: usize, value: &[u8]| {
+        x[at..at + value.len()].copy_from_slice(value);
+    };
+    let x = &mut v.xsave;
+    x[464..512].fill(0);
+    put(x, 464, &FP_XSTATE_MAGIC1.to_le_bytes());
+    put(x, 468, &(size as u32 + 4).to_le_bytes());
+    put(x, 472, &vcpu::xcr0().to_le_bytes());
+    put(x, 480, &(size as u32).to_le_bytes());
+    put(x, size, &FP_XSTATE_MAGIC2.to_le_bytes());
+
+    let r = &v.regs;
+    let mut frame = [0u64; FRAME / 8];
+    frame[0] = action.restorer as u64;
+    frame[1] = 7; // UC_FP_XSTATE | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS
+    frame[3] = alt.sp as u64;
+    frame[4] = u64::from(alt.flags as u32);
+    frame[5] = alt.size as u64;
+    let registers = [
+        r.r8, r.r9, r.r10, r.r11, r.r12, r.r13, r.r14, r.r15, r.rdi, r.rsi, r.rbp, r.rbx, r.rdx,
+        r.rax, r.rcx, r.rsp, r.rip, r.rflags,
+        0x33 | 0x2b << 48, // cs, gs, fs, ss
+        trap.error, trap.number, saved, trap.cr2, state as u64,
+    ];
+    frame[GREGS..GREGS + registers.len()].copy_from_slice(&registers);
+    frame[1 + UC_MASK] = saved;
+    frame[39..55].copy_from_slice(info);
+
+    let _ = faults::touch(v, at, true);
+    let written = action.flags & flag::RESTORER != 0
+        && user::put(at, &frame)
+        && write_state(state, &v.xsave[..size + 4]);
+    if !written {
+        // There is no room on the program's stack.
+        faults::die_by(SIGSEGV);
+    }
+    // A handler begins with vector state as new.
+    v.xsave = [0; 4096];
+    initial_state(&mut v.xsave);
+    v.set_xsave();
+    let uc = at as u64 + 8;
+    let r = &mut v.regs;
+    r.rdi = sig as u64;
+    r.rsi = uc + 304;
+    r.rdx = uc;
+    r.rax = 0;
+    r.rsp = at as u64;
+    r.rip = action.handler as u64;
+    r.rflags &= !0x1_0500; // RF, DF, TF
+    // SAFETY: the calling thread's own block.
+    unsafe { (*b).signals.fetch_add(1, Ordering::Relaxed) };
+    let own = if action.flags & flag::NODEFER == 0 {
+        1 << (sig - 1)
+    } else {
+        0
+    };
+    base | action.mask | own
+}
+
+/// Vector state as a program starts with it (`struct kvm_xsave` of zeros).
+pub fn initial_state(x: &mut [u8; 4096]) {
+    x[0..2].copy_from_slice(&0x37fu16.to_le_bytes());
+    x[24..28].copy_from_slice(&0x1f80u32.to_le_bytes());
+}
+
+fn write_state(mut at: usize, mut from: &[u8]) -> bool {
+    while !from.is_empty() {
+        let n = from.len().min(512);
+        let mut piece = [0u8; 512];
+        piece[..n].copy_from_slice(&from[..n]);
+        let whole = n == 512;
+        let done = if whole {
+            user::put(at, &piece)
+        } else {
+            // The rest is a multiple of four bytes.
+            (0..n / 4).all(|i| {
+                let word: [u8; 4] = [piece[4 * i], piece[4 * i + 1], piece[4 * i + 2], piece[4 * i + 3]];
+                user::put(at + 4 * i, &word)
+            })
+        };
+        if !done {
+            return false;
+        }
+        at += n;
+        from = &from[n..];
+    }
+    true
+}
+
+/// rt_sigreturn(2): the program's registers are then those of the frame.
+pub fn sigreturn(b: *mut Block, v: &mut Vcpu) {
+    let uc = v.regs.rsp as usize;
+    let mut context = [0u8; 304];
+    if !user::read(uc, &mut context) {
+        faults::die_by(SIGSEGV);
+    }
+    let word = |i: usize| {
+        let mut w = [0u8; 8];
+        w.copy_from_slice(&context[8 * i..8 * i + 8]);
+        u64::from_le_bytes(w)
+    };
+    let g = |i: usize| word(5 + i);
+    // FIX_EFLAGS of Linux (`arch/x86/kernel/signal_64.c`).
+    const FLAGS: u64 = 0x5_0dd5;
+    let r = &mut v.regs;
+    let rflags = g(17) & FLAGS | r.rflags & !FLAGS;
+    *r = super::wire::Regs {
+        r8: g(0),
+        r9: g(1),
+        r10: g(2),
+        r11: g(3),
+        r12: g(4),
+        r13: g(5),
+        r14: g(6),
+        r15: g(7),
+        rdi: g(8),
+        rsi: g(9),
+        rbp: g(10),
+        rbx: g(11),
+        rdx: g(12),
+        rax: g(13),
+        rcx: g(14),
+        rsp: g(15),
+        rip: g(16),
+        rflags,
+    };
+    if !restore_state(v, g(23) as usize) {
+        faults::die_by(SIGSEGV);
+    }
+    let alt = block::AltStack {
+        sp: word(2) as usize,
+        flags: word(3) as i32,
+        reserved: 0,
+        size: word(4) as usize,
+    };
+    // SAFETY: the calling thread's own block.
+    unsafe {
+        if !(*b).alt.holds(v.regs.rsp as usize) {
+            (*b).alt = alt;
+        }
+    }
+    raw::set_sigmask(word(UC_MASK));
+}
+
+fn restore_state(v: &mut Vcpu, at: usize) -> bool {
+    v.xsave = [0; 4096];
+    initial_state(&mut v.xsave);
+    if at != 0 {
+        if !user::read(at, &mut v.xsave[..512]) {
+            return false;
+        }
+        let word = |x: &[u8; 4096], at: usize| u32::from_le_bytes([x[at], x[at + 1], x[at + 2], x[at + 3]]);
+        let size = word(&v.xsave, 480) as usize;
+        let whole = word(&v.xsave, 464) == FP_XSTATE_MAGIC1
+            && (576..=4096 - 4).contains(&size)
+            && user::read(at, &mut v.xsave[..size + 4])
+            && word(&v.xsave, size) == FP_XSTATE_MAGIC2;
+        if whole {
+            v.xsave[size..size + 4].fill(0);
+        } else {
+            // The old part alone (fxsave).
+            v.xsave[512..].fill(0);
+            v.xsave[512] = 3;
+        }
+        v.xsave[464..512].fill(0);
+    }
+    v.set_xsave()
+}

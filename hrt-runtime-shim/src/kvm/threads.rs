@@ -1,0 +1,318 @@
+//! Threads and processes: each thread of the program is a Linux thread, the partner, that runs a virtual CPU of its own.
+//!
+//! A child that shares memory gets its block and virtual CPU from its parent, before Linux makes it: so the descriptor is in the
+//! tables of both. The child of a fork makes a VM of its own, since a VM belongs to one address space.
+
+use super::descriptors;
+use super::paging;
+use super::partner;
+use super::signals::KEPT;
+use super::vcpu::{self, Vcpu};
+use crate::kernel::block::{self, BLOCK_SIZE, Block};
+use crate::kernel::{STARTED, patch, set_gs, slots, user};
+use crate::raw::{self, errno, nr};
+use core::arch::global_asm;
+use core::sync::atomic::Ordering;
+
+const CLONE_VM: u64 = 0x100;
+const CLONE_VFORK: u64 = 0x4000;
+const CLONE_THREAD: u64 = 0x1_0000;
+const CLONE_SETTLS: u64 = 0x8_0000;
+const SIGCHLD: u64 = 17;
+
+/// `borrowed` of a child whose parent waits for it (vfork).
+const VFORKED: u32 = 1;
+/// `borrowed` of another process in the same memory.
+const SHARING: u32 = 2;
+
+/// The kernel's `struct clone_args` (clone3(2)), as far as known, and room for what it may grow by.
+type CloneArgs = [u64; 32];
+mod arg {
+    pub const FLAGS: usize = 0;
+    pub const STACK: usize = 5;
+    pub const STACK_SIZE: usize = 6;
+    pub const TLS: usize = 7;
+}
+const CLONE_ARGS_MIN: usize = 64;
+
+unsafe extern "C" {
+    /// clone(2) onto a child's kernel stack, where [`child`] is called.
+    fn hrt_kvm_clone(flags: usize, stack: usize, ptid: usize, ctid: usize, tls: usize) -> isize;
+    /// clone3(2), likewise.
+    fn hrt_kvm_clone3(args: usize, size: usize) -> isize;
+}
+
+global_asm!(
+    r#"
+    .section .text.hrt_asm, "ax", @progbits
+    .balign 16
+    .globl  hrt_kvm_clone
+hrt_kvm_clone:
+    movq    %rcx, %r10
+    movl    $56, %eax
+    jmp     1f
+    .globl  hrt_kvm_clone3
+hrt_kvm_clone3:
+    movl    $435, %eax
+1:  syscall
+    testq   %rax, %rax
+    jz      2f
+    ret
+2:  movq    %rsp, %rdi
+    andq    $-16, %rsp
+    xorl    %ebp, %ebp
+    call    {child}
+    ud2
+    "#,
+    child = sym child,
+    options(att_syntax)
+);
+
+/// Room at the top of a new thread's kernel stack.
+const TOP: usize = 64;
+
+/// Serves `clone`, `fork` and `vfork`.
+pub fn clone(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isize {
+    let [mut flags, mut stack, ptid, ctid, tls, _] = *args;
+    match number {
+        nr::FORK => (flags, stack) = (SIGCHLD as usize, 0),
+        nr::VFORK => (flags, stack) = ((CLONE_VM | CLONE_VFORK | SIGCHLD) as usize, 0),
+        _ => {}
+    }
+    start(b, v, flags as u64, stack, tls as u64, |child| match child {
+        // SAFETY: the child runs on its own block, which is complete.
+        Some(sp) => unsafe { hrt_kvm_clone(flags, sp, ptid, ctid, tls) },
+        // SAFETY: a copy of the process goes on right here.
+        None => unsafe { raw::syscall6(nr::CLONE, [flags, 0, ptid, ctid, tls, 0]) },
+    })
+}
+
+/// Serves `clone3`; `None` if the arguments are for Linux to refuse.
+pub fn clone3(b: *mut Block, v: &mut Vcpu, args: usize, size: usize) -> Option<isize> {
+    if !(CLONE_ARGS_MIN..=size_of::<CloneArgs>()).contains(&size)
+        || size % 8 != 0
+        || !user::can_read(args, size)
+    {
+        return None;
+    }
+    let mut own: CloneArgs = [0; 32];
+    // SAFETY: just seen to be readable; not longer than `own`.
+    unsafe {
+        core::ptr::copy_nonoverlapping(args as *const u8, own.as_mut_ptr().cast::<u8>(), size);
+    }
+    let flags = own[arg::FLAGS];
+    let (low, length) = (own[arg::STACK], own[arg::STACK_SIZE]);
+    if (low == 0) != (length == 0) {
+        return None;
+    }
+    let stack = low.wrapping_add(length) as usize;
+    let tls = own[arg::TLS];
+    Some(start(b, v, flags, stack, tls, |child| {
+        let (low, length) = child.map_or((0, 0), |sp| {
+            let low = sp & !(BLOCK_SIZE - 1);
+            (low, sp - low)
+        });
+        (own[arg::STACK], own[arg::STACK_SIZE]) = (low as u64, length as u64);
+        let at = own.as_ptr() as usize;
+        match child {
+            // SAFETY: the child runs on its own block, which is complete.
+            Some(_) => unsafe { hrt_kvm_clone3(at, size) },
+            // SAFETY: a copy of the process goes on right here.
+            None => unsafe { raw::syscall4(nr::CLONE3, at, size, 0, 0) },
+        }
+    }))
+}
+
+/// Blocks all signals; `None`, with nothing changed, if one waits already.
+fn block_signals(v: &mut Vcpu) -> Option<u64> {
+    let mask = raw::set_sigmask(raw::ALL_SIGNALS);
+    // One that waits has blocked all others already.
+    (v.signals.pending.load(Ordering::Acquire) == 0).then_some(mask)
+}
+
+/// `call` makes the call, on the given stack pointer if there is one; then it returns in the parent only.
+fn start(
+    b: *mut Block,
+    v: &mut Vcpu,
+    flags: u64,
+    stack: usize,
+    tls: u64,
+    mut call: impl FnMut(Option<usize>) -> isize,
+) -> isize {
+    let Some(mask) = block_signals(v) else {
+        return KEPT;
+    };
+    let fs = if flags & CLONE_SETTLS != 0 {
+        tls
+    } else {
+        v.sregs().fs.base
+    };
+    v.get_xsave();
+    if flags & CLONE_VM == 0 {
+        return copy(b, v, mask, stack, fs, || call(None));
+    }
+    let Some(child) = prepare(v, fs) else {
+        raw::set_sigmask(mask);
+        return raw::err(errno::EAGAIN);
+    };
+    // SAFETY: the child's block is ours until the child runs.
+    unsafe {
+        let c = &mut *vcpu::of(child);
+        c.regs = v.regs;
+        c.regs.rax = 0;
+        if stack != 0 {
+            c.regs.rsp = stack as u64;
+        }
+        (*child).pid = if flags & CLONE_THREAD != 0 {
+            (*b).pid
+        } else {
+            0
+        };
+        if flags & CLONE_VFORK != 0 {
+            // Linux lets the child keep it then.
+            (*child).alt = (*b).alt;
+        }
+        (*child).borrowed = match (flags & CLONE_THREAD, flags & CLONE_VFORK) {
+            (0, 0) => SHARING,
+            (0, _) => VFORKED,
+            _ => 0,
+        };
+        (*child).deferred_mask = mask;
+    }
+    if flags & CLONE_THREAD != 0 {
+        patch::before_threads();
+    }
+    patch::THREADS.fetch_add(1, Ordering::AcqRel);
+    // SAFETY: the child's block is ours until the child runs.
+    let at = unsafe { (*child).stack_top } - TOP;
+    let r = call(Some(at));
+    if raw::is_err(r) || flags & CLONE_VFORK != 0 && flags & CLONE_THREAD == 0 {
+        // There is no child, or it has left this memory.
+        patch::THREADS.fetch_sub(1, Ordering::AcqRel);
+        // SAFETY: no thread runs on the child's block.
+        unsafe { block::give_back(child) };
+    } else if flags & CLONE_THREAD != 0 {
+        STARTED.fetch_add(1, Ordering::Relaxed);
+    }
+    raw::set_sigmask(mask);
+    r
+}
+
+/// A block with a virtual CPU whose vector state is that in `v.xsave`.
+fn prepare(v: &Vcpu, fs: u64) -> Option<*mut Block> {
+    let child = block::take().ok()?;
+    // SAFETY: the block is ours.
+    let c = unsafe { &mut *vcpu::of(child) };
+    c.signals = super::signals::State::new();
+    if !c.exists() {
+        if c.create(descriptors::protect).is_err() {
+            // SAFETY: no thread runs on it.
+            unsafe { block::give_back(child) };
+            return None;
+        }
+    } else {
+        c.reset();
+    }
+    c.xsave = v.xsave;
+    c.set_xsave();
+    c.set_bases(fs, child as u64);
+    Some(child)
+}
+
+/// A new thread's first steps, on its own kernel stack.
+///
+/// # Safety
+/// Only `hrt_kvm_clone` and `hrt_kvm_clone3` may call this, in a child that [`start`] prepared.
+unsafe extern "C" fn child(sp: usize) -> ! {
+    let b = (sp & !(BLOCK_SIZE - 1)) as *mut Block;
+    set_gs(b);
+    // SAFETY: the block is this thread's.
+    let mask = unsafe {
+        let (pid, tid) = raw::ids();
+        (*b).tid = tid;
+        if (*b).pid == 0 {
+            (*b).pid = pid;
+        }
+        (*b).deferred_mask
+    };
+    raw::set_sigmask(mask);
+    partner::work(b)
+}
+
+/// fork: the child is a copy of the process.
+fn copy(
+    b: *mut Block,
+    v: &mut Vcpu,
+    mask: u64,
+    stack: usize,
+    fs: u64,
+    call: impl FnOnce() -> isize,
+) -> isize {
+    // Held, so that the child's copies of what they guard are whole.
+    let lock = slots::lock();
+    let r = paging::with_lock(call);
+    drop(lock);
+    if r == 0 {
+        block::after_fork(b);
+        patch::THREADS.store(1, Ordering::Relaxed);
+        STARTED.store(1, Ordering::Relaxed);
+        // SAFETY: the only thread's own block.
+        unsafe {
+            ((*b).pid, (*b).tid) = raw::ids();
+            (*b).borrowed = 0;
+        }
+        if stack != 0 {
+            v.regs.rsp = stack as u64;
+        }
+        v.regs.rax = 0;
+        if super::remake(v, fs, b).is_err() {
+            // As `auto` does at the start: the program runs all the same.
+            partner::give_up(v, fs, mask);
+        }
+    }
+    raw::set_sigmask(mask);
+    r
+}
+
+/// exit(2): ends the calling thread. Returns only if a signal waits, which comes first.
+pub fn exit(b: *mut Block, v: &mut Vcpu, status: usize, report: impl FnOnce()) -> isize {
+    if block_signals(v).is_none() {
+        return KEPT;
+    }
+    // SAFETY: the calling thread's own block.
+    let borrowed = unsafe { (*b).borrowed };
+    if borrowed == VFORKED {
+        // Its parent has the block.
+        loop {
+            // SAFETY: exit(2) does not return.
+            unsafe { raw::syscall4(nr::EXIT, status, 0, 0, 0) };
+        }
+    }
+    if patch::THREADS.fetch_sub(1, Ordering::AcqRel) == 1 && borrowed == 0 {
+        report();
+    }
+    // SAFETY: frees the block as the last thing before the call, and needs no stack.
+    unsafe {
+        core::arch::asm!(
+            "jmp {exit}",
+            exit = sym crate::hosted::frame::hrt_exit_thread,
+            in("rax") nr::EXIT,
+            in("rdi") status,
+            options(noreturn)
+        );
+    }
+}
+
+/// True if the calling thread is in a process that runs in another's memory.
+#[must_use]
+pub fn borrows(b: *mut Block) -> bool {
+    // SAFETY: the calling thread's own block.
+    unsafe { (*b).borrowed != 0 }
+}
+
+/// True if that process runs beside its memory's owner.
+#[must_use]
+pub fn shares(b: *mut Block) -> bool {
+    // SAFETY: the calling thread's own block.
+    unsafe { (*b).borrowed == SHARING }
+}

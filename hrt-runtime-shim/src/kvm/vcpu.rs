@@ -1,0 +1,732 @@
+//! Virtual CPUs: one for each thread of the program, run by that very thread, which is its partner.
+//!
+//! What a virtual CPU needs lies in the thread's block, in pages of their own; those that the CPU itself looks at are mapped
+//! at their alias.
+
+use super::gate::{self, port};
+use super::paging::{self, ALIAS, JOB_SIZE, Job, bit};
+use super::wire::{
+    self, Cpuid, CpuidEntry, DeviceAttr, Msr, Msrs, Regs, Run, Segment, Sregs, Xcr, Xcrs, exit,
+    request,
+};
+use crate::kernel::block::{BLOCK_SIZE, Block, KERNEL_STACK, SIGNAL_STACK};
+use crate::kernel::observe;
+use crate::raw::{self, errno, nr};
+use crate::report;
+use core::cell::UnsafeCell;
+use core::fmt::Write;
+use core::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+const PAGE: usize = 4096;
+
+/// See the module. Lies at [`SIGNAL_STACK`] in its block, which has no signal stack on this platform.
+#[repr(C, align(4096))]
+pub struct Vcpu {
+    /// The task-state segment, and at the page's end the stack on which exceptions put their frame. Mapped for the guest's
+    /// kernel.
+    tss: UnsafeCell<[u64; 512]>,
+    /// The frame by which the gate's `iretq` enters the program. Mapped readable.
+    iret: UnsafeCell<[u64; 512]>,
+    /// Floating-point and vector state on its way (`struct kvm_xsave`).
+    pub xsave: [u8; 4096],
+    /// Entries to be cleared. Mapped for the guest's kernel.
+    job: Job,
+    job_padding: [usize; 2],
+    /// The program's registers while the partner works for it.
+    pub regs: Regs,
+    /// The descriptor; -1 if there is none.
+    pub fd: i32,
+    /// The virtual CPU is at the program's privilege level: it can go on at any instruction of the program's.
+    level: bool,
+    /// The structure shared with KVM.
+    run: *mut Run,
+    /// Bytes of it.
+    run_size: usize,
+    /// Signals (module `signals`).
+    pub signals: super::signals::State,
+    /// The partner's own accesses to the program's memory (module `faults`).
+    pub guard: super::faults::Guarded,
+    /// Program counter for which page faults are served one page at a time, because Linux refused an access there; 0: none.
+    pub careful: u64,
+}
+
+const _: () = assert!(SIGNAL_STACK + size_of::<Vcpu>() <= KERNEL_STACK);
+const _: () = assert!(BLOCK_SIZE > KERNEL_STACK);
+
+/// Why the guest was left.
+#[derive(Clone, Copy, Debug)]
+pub enum Exit {
+    /// `syscall`: the registers are the program's as it made the call, but for the program counter, which is after it.
+    Syscall,
+    /// An exception.
+    Vector {
+        /// Its number.
+        vector: u8,
+        /// Its error code, or 0.
+        error: u64,
+    },
+    /// A signal came.
+    Interrupted,
+    /// Linux refused an access of the guest.
+    Refused,
+}
+
+/// What all virtual CPUs of the VM have in common.
+struct Common {
+    cpuid: UnsafeCell<Cpuid>,
+    gdt: UnsafeCell<Aligned<[u64; 512]>>,
+    idt: UnsafeCell<Aligned<[u64; 512]>>,
+}
+// SAFETY: written at start and after a fork only, when there is one thread.
+unsafe impl Sync for Common {}
+
+#[repr(C, align(4096))]
+struct Aligned<T>(T);
+
+const NO_SEGMENT: Segment = Segment {
+    base: 0,
+    limit: 0,
+    selector: 0,
+    kind: 0,
+    present: 0,
+    dpl: 0,
+    db: 0,
+    s: 0,
+    l: 0,
+    g: 0,
+    avl: 0,
+    unusable: 0,
+    padding: 0,
+};
+static COMMON: Common = Common {
+    cpuid: UnsafeCell::new(Cpuid {
+        count: 0,
+        padding: 0,
+        entries: [CpuidEntry {
+            function: 0,
+            index: 0,
+            flags: 0,
+            eax: 0,
+            ebx: 0,
+            ecx: 0,
+            edx: 0,
+            padding: [0; 3],
+        }; wire::CPUID_MAX],
+    }),
+    gdt: UnsafeCell::new(Aligned([0; 512])),
+    idt: UnsafeCell::new(Aligned([0; 512])),
+};
+
+/// The VM's descriptor.
+static VM: AtomicI32 = AtomicI32::new(-1);
+static NEXT_ID: AtomicUsize = AtomicUsize::new(0);
+static RUN_SIZE: AtomicUsize = AtomicUsize::new(0);
+static XCR0: AtomicU64 = AtomicU64::new(0);
+/// The ring of the program: 0 or 3.
+static RING: AtomicU8 = AtomicU8::new(3);
+/// Whether `syscall` leaves the program's privilege level: 0: not seen yet, 1: it does not, 2: it does.
+static SYSCALL_LEVEL: AtomicU8 = AtomicU8::new(0);
+/// Virtual CPUs there may be.
+pub static MAX_VCPUS: AtomicU32 = AtomicU32::new(0);
+
+/// Selectors, as Linux has them (`arch/x86/include/asm/segment.h`).
+mod selector {
+    pub const KERNEL_CODE: u16 = 0x10;
+    pub const KERNEL_DATA: u16 = 0x18;
+    pub const USER_DATA: u16 = 0x2b;
+    pub const USER_CODE: u16 = 0x33;
+    pub const TASK: u16 = 0x40;
+}
+
+const CODE: Segment = Segment {
+    limit: 0xffff_ffff,
+    selector: selector::KERNEL_CODE,
+    kind: 11,
+    present: 1,
+    s: 1,
+    l: 1,
+    g: 1,
+    ..NO_SEGMENT
+};
+const DATA: Segment = Segment {
+    limit: 0xffff_ffff,
+    selector: selector::KERNEL_DATA,
+    kind: 3,
+    present: 1,
+    s: 1,
+    db: 1,
+    g: 1,
+    ..NO_SEGMENT
+};
+const EMPTY: Segment = Segment {
+    limit: 0xffff_ffff,
+    kind: 3,
+    present: 1,
+    dpl: 3,
+    s: 1,
+    db: 1,
+    g: 1,
+    ..NO_SEGMENT
+};
+
+fn alias(f: unsafe extern "C" fn()) -> u64 {
+    (f as *const () as usize + ALIAS) as u64
+}
+
+/// The ring of the program.
+#[must_use]
+pub fn ring() -> u8 {
+    RING.load(Ordering::Relaxed)
+}
+
+/// Chooses the ring of the program.
+pub fn set_ring(ring: u8) {
+    RING.store(ring, Ordering::Relaxed);
+}
+
+/// Prepares what all virtual CPUs share. `kvm` is the descriptor of /dev/kvm.
+///
+/// # Errors
+/// What is missing.
+pub fn init(kvm: i32) -> Result<(), &'static str> {
+    // SAFETY: these requests take no pointer.
+    let (size, vcpus) = unsafe {
+        (
+            wire::ioctl(kvm, request::GET_VCPU_MMAP_SIZE, 0),
+            wire::ioctl(
+                kvm,
+                request::CHECK_EXTENSION,
+                wire::capability::MAX_VCPUS,
+            ),
+        )
+    };
+    if size < size_of::<Run>() as isize {
+        return Err("KVM has no synchronized registers");
+    }
+    RUN_SIZE.store(size as usize, Ordering::Relaxed);
+    MAX_VCPUS.store(vcpus.max(1) as u32, Ordering::Relaxed);
+    // SAFETY: one thread, at start.
+    let cpuid = unsafe { &mut *COMMON.cpuid.get() };
+    cpuid.count = wire::CPUID_MAX as u32;
+    // SAFETY: the structure has as many entries as it says.
+    let r = unsafe {
+        wire::ioctl(
+            kvm,
+            request::GET_SUPPORTED_CPUID,
+            core::ptr::from_mut(cpuid) as usize,
+        )
+    };
+    if r != 0 {
+        return Err("KVM does not tell the processor's features");
+    }
+    mirror(cpuid);
+    tables()
+}
+
+/// Makes the guest's CPUID that of this processor, as far as KVM can give it.
+fn mirror(cpuid: &mut Cpuid) {
+    let mut supported = 0u64;
+    let count = cpuid.count as usize;
+    for e in cpuid.entries.iter_mut().take(count) {
+        let host = core::arch::x86_64::__cpuid_count(e.function, e.index);
+        match (e.function, e.index) {
+            (0xd, 0) => {
+                supported = u64::from(e.eax) | u64::from(e.edx) << 32;
+                e.ebx = host.ebx;
+            }
+            // Features: what KVM can give, and no more than there is.
+            (1 | 7 | 0x8000_0001 | 0x8000_0008 | 0xd, _) => {
+                e.ecx &= host.ecx;
+                e.edx &= host.edx;
+                if e.function != 0xd && e.function != 1 {
+                    e.ebx &= host.ebx;
+                }
+                if e.function == 1 {
+                    e.ebx = host.ebx;
+                    e.ecx |= host.ecx & (1 << 27); // OSXSAVE
+                }
+            }
+            (0x4000_0000..=0x4fff_ffff, _) => {}
+            _ => {
+                e.eax = host.eax;
+                e.ebx = host.ebx;
+                e.ecx = host.ecx;
+                e.edx = host.edx;
+            }
+        }
+    }
+    XCR0.store(host_xcr0() & supported, Ordering::Relaxed);
+}
+
+fn host_xcr0() -> u64 {
+    let (low, high): (u32, u32);
+    // SAFETY: every processor with XSAVE, which KVM has just been asked for, has the instruction.
+    unsafe {
+        core::arch::asm!("xgetbv", in("ecx") 0, out("eax") low, out("edx") high,
+            options(nomem, nostack, preserves_flags));
+    }
+    u64::from(low) | u64::from(high) << 32
+}
+
+/// The state components that the guest has (the XCR0 register).
+#[must_use]
+pub fn xcr0() -> u64 {
+    XCR0.load(Ordering::Relaxed)
+}
+
+/// Writes the descriptor tables and maps what the guest's kernel needs.
+fn tables() -> Result<(), &'static str> {
+    // SAFETY: one thread, at start.
+    let (gdt, idt) = unsafe { (&mut (*COMMON.gdt.get()).0, &mut (*COMMON.idt.get()).0) };
+    gdt[usize::from(selector::KERNEL_CODE / 8)] = 0x00af_9b00_0000_ffff;
+    gdt[usize::from(selector::KERNEL_DATA / 8)] = 0x00cf_9300_0000_ffff;
+    gdt[usize::from(selector::USER_DATA / 8)] = 0x00cf_f300_0000_ffff;
+    gdt[usize::from(selector::USER_CODE / 8)] = 0x00af_fb00_0000_ffff;
+    for v in 0..256 {
+        let to = alias(gate::hrt_gate_vectors) + (v * gate::VECTOR_SIZE) as u64;
+        // `int3`, `into` and `int 0x80` may be executed by the program.
+        let kind: u64 = if [3, 4, 0x80].contains(&v) { 0xee } else { 0x8e };
+        idt[2 * v] = (to & 0xffff)
+            | u64::from(selector::KERNEL_CODE) << 16
+            | 1 << 32 // IST 1
+            | kind << 40
+            | (to >> 16 & 0xffff) << 48;
+        idt[2 * v + 1] = to >> 32;
+    }
+    let at = |f: unsafe extern "C" fn()| f as *const () as usize;
+    for page in (at(gate::hrt_gate_start)..at(gate::hrt_gate_end)).step_by(PAGE) {
+        paging::map_alias(page, bit::USER)?;
+    }
+    paging::map_alias(COMMON.gdt.get() as usize, bit::WRITE | bit::NX)?;
+    paging::map_alias(COMMON.idt.get() as usize, bit::NX)
+}
+
+/// Makes the virtual CPUs of VM `vm` from now on.
+pub fn set_vm(vm: i32) {
+    VM.store(vm, Ordering::Relaxed);
+    NEXT_ID.store(0, Ordering::Relaxed);
+}
+
+/// The VM's descriptor.
+#[must_use]
+pub fn vm() -> i32 {
+    VM.load(Ordering::Relaxed)
+}
+
+/// The virtual CPU in block `b`.
+#[must_use]
+pub fn of(b: *mut Block) -> *mut Vcpu {
+    (b as usize + SIGNAL_STACK) as *mut Vcpu
+}
+
+impl Vcpu {
+    /// Makes the descriptor and brings the CPU to the state in which it can enter the program. `protect` moves a descriptor to
+    /// where the program does not see it.
+    ///
+    /// # Errors
+    /// The error number, negative.
+    pub fn create(&mut self, protect: impl FnOnce(i32) -> i32) -> Result<(), isize> {
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the request takes a number.
+        let fd = unsafe { wire::ioctl(vm(), request::CREATE_VCPU, id) };
+        if raw::is_err(fd) {
+            return Err(fd);
+        }
+        let fd = protect(fd as i32);
+        let size = RUN_SIZE.load(Ordering::Relaxed);
+        // SAFETY: a new shared mapping of the descriptor.
+        let run = unsafe { raw::syscall6(nr::MMAP, [0, size, 3, 1, fd as usize, 0]) };
+        if raw::is_err(run) {
+            // SAFETY: our own descriptor.
+            unsafe { raw::syscall4(nr::CLOSE, fd as usize, 0, 0, 0) };
+            return Err(run);
+        }
+        self.fd = fd;
+        self.run = run as *mut Run;
+        self.run_size = size;
+        if self.set_up().is_err() {
+            self.destroy();
+            return Err(raw::err(errno::EINVAL));
+        }
+        Ok(())
+    }
+
+    /// True if it has been made.
+    #[must_use]
+    pub fn exists(&self) -> bool {
+        !self.run.is_null()
+    }
+
+    /// Closes the descriptor.
+    pub fn destroy(&mut self) {
+        if self.fd >= 0 && !self.run.is_null() {
+            // SAFETY: our own mapping and descriptor.
+            unsafe { raw::syscall4(nr::MUNMAP, self.run as usize, self.run_size, 0, 0) };
+            super::descriptors::close(self.fd);
+        }
+        self.fd = -1;
+        self.run = core::ptr::null_mut();
+    }
+
+    /// ioctl(2) with a structure, or what follows its header.
+    fn request<T>(&self, request: usize, with: *mut T) -> isize {
+        // SAFETY: each caller gives the structure that the request takes.
+        unsafe { wire::ioctl(self.fd, request, with as usize) }
+    }
+
+    fn set_up(&mut self) -> Result<(), &'static str> {
+        let tss = self.tss.get();
+        paging::map_alias(tss as usize, bit::WRITE | bit::NX)?;
+        paging::map_alias(self.iret.get() as usize, bit::USER | bit::NX)?;
+        paging::map_alias((&raw const self.job) as usize, bit::NX)?;
+        let top = (tss as usize + PAGE + ALIAS) as u64;
+        // SAFETY: the page is ours; no CPU uses it yet.
+        unsafe {
+            // RSP0 is at byte 4 of the segment and IST1 at byte 36 (Intel SDM 3A, 8.7), both unaligned. The map of I/O
+            // rights allows ports 0 to 3: where ring 0 is emulated, `syscall` leads to the gate without leaving ring 3.
+            let bytes = tss.cast::<u8>();
+            bytes.add(4).cast::<u64>().write_unaligned(top);
+            bytes.add(36).cast::<u64>().write_unaligned(top);
+            bytes.add(102).cast::<u16>().write_unaligned(104);
+            bytes.add(104).write(0xf0);
+            bytes.add(105).write(0xff);
+        }
+        if self.request(request::SET_CPUID2, COMMON.cpuid.get()) != 0 {
+            return Err("KVM refuses the processor's features");
+        }
+        let mut xcrs = Xcrs {
+            count: 1,
+            flags: 0,
+            xcrs: [Xcr::default(); 16],
+            padding: [0; 16],
+        };
+        xcrs.xcrs[0].value = xcr0();
+        let mut s = self.sregs();
+        s.cr0 = 0x8005_0033; // PE MP ET NE WP AM PG
+        s.cr3 = paging::root();
+        s.cr4 = 0x20 | 0x200 | 0x400 | 0x1_0000 | 0x4_0000; // PAE OSFXSR OSXMMEXCPT FSGSBASE OSXSAVE
+        s.efer = 0xd01; // SCE LME LMA NXE
+        s.cs = CODE;
+        s.ss = DATA;
+        (s.ds, s.es, s.fs, s.gs) = (EMPTY, EMPTY, EMPTY, EMPTY);
+        s.ldt = Segment {
+            unusable: 1,
+            ..NO_SEGMENT
+        };
+        s.tr = Segment {
+            base: (tss as usize + ALIAS) as u64,
+            limit: 105,
+            selector: selector::TASK,
+            kind: 11,
+            present: 1,
+            ..NO_SEGMENT
+        };
+        s.gdt.base = (COMMON.gdt.get() as usize + ALIAS) as u64;
+        s.gdt.limit = 127;
+        s.idt.base = (COMMON.idt.get() as usize + ALIAS) as u64;
+        s.idt.limit = 4095;
+        if !self.set_sregs(&s) {
+            return Err("KVM refuses the processor's state");
+        }
+        if self.request(request::SET_XCRS, &raw mut xcrs) != 0 {
+            return Err("KVM refuses XCR0");
+        }
+        let msr = |index, data| Msr {
+            index,
+            reserved: 0,
+            data,
+        };
+        let star = u64::from(selector::KERNEL_CODE) << 32 | 0x23 << 48;
+        let mut msrs = Msrs {
+            count: 4,
+            padding: 0,
+            entries: [
+                msr(0xc000_0081, star),                         // STAR
+                msr(0xc000_0082, alias(gate::hrt_gate_syscall)), // LSTAR
+                msr(0xc000_0084, 0x4_7700),                     // FMASK, as Linux has it
+                msr(0x277, 0x0007_0406_0007_0406),              // PAT, likewise its reset value
+                msr(0, 0),
+            ],
+        };
+        if self.request(request::SET_MSRS, &raw mut msrs) < 3 {
+            return Err("KVM refuses the registers of `syscall`");
+        }
+        // The program and Linux read the same time stamp: an offset of zero (KVM_VCPU_TSC_CTRL, KVM_VCPU_TSC_OFFSET).
+        let mut offset = 0u64;
+        let mut attr = DeviceAttr {
+            flags: 0,
+            group: 0,
+            attr: 0,
+            addr: (&raw mut offset) as u64,
+        };
+        if self.request(request::SET_DEVICE_ATTR, &raw mut attr) != 0 {
+            return Err("KVM cannot set the time stamp's offset (it came with Linux 5.16)");
+        }
+        self.level = false;
+        self.careful = 0;
+        // SAFETY: the structure that KVM shares.
+        unsafe { (*self.run).valid_regs = wire::SYNC_REGS };
+        Ok(())
+    }
+
+    /// The system registers.
+    pub fn sregs(&self) -> Sregs {
+        let mut s = Sregs::default();
+        self.request(request::GET_SREGS, &raw mut s);
+        s
+    }
+
+    /// Sets them.
+    pub fn set_sregs(&self, s: &Sregs) -> bool {
+        let mut s = *s;
+        self.request(request::SET_SREGS, &raw mut s) == 0
+    }
+
+    /// Sets the bases of FS and GS.
+    pub fn set_bases(&mut self, fs: u64, gs: u64) {
+        let mut s = self.sregs();
+        (s.fs.base, s.gs.base) = (fs, gs);
+        self.set_sregs(&s);
+    }
+
+    /// Makes a virtual CPU that has run before as new, but for its bases.
+    pub fn reset(&mut self) {
+        let mut s = self.sregs();
+        (s.cs, s.ss) = (CODE, DATA);
+        self.set_sregs(&s);
+        self.level = false;
+        self.careful = 0;
+    }
+
+    /// Copies the vector state out, to `self.xsave`.
+    pub fn get_xsave(&mut self) {
+        let to = self.xsave.as_mut_ptr();
+        self.request(request::GET_XSAVE, to);
+    }
+
+    /// Takes the vector state from `self.xsave`; false if it cannot be.
+    pub fn set_xsave(&mut self) -> bool {
+        let from = self.xsave.as_mut_ptr();
+        self.request(request::SET_XSAVE, from) == 0
+    }
+
+    /// Lets the next run of the guest end at once.
+    pub fn stop(&mut self, on: bool) {
+        if !self.run.is_null() {
+            // SAFETY: the structure that KVM shares; KVM only reads this byte.
+            unsafe { (&raw mut (*self.run).immediate_exit).write_volatile(u8::from(on)) };
+        }
+    }
+
+    /// Runs the program with `self.regs` until the guest is left; `self.regs` are then the program's again.
+    pub fn run(&mut self) -> Exit {
+        // SAFETY: the structure that KVM shares.
+        let run = unsafe { &mut *self.run };
+        if self.level {
+            run.regs = self.regs;
+        } else {
+            let user = ring() == 3;
+            // SAFETY: our own page; the CPU reads it after this.
+            let frame = unsafe { &mut *self.iret.get() };
+            frame[0] = self.regs.rip;
+            frame[1] = u64::from(if user {
+                selector::USER_CODE
+            } else {
+                selector::KERNEL_CODE
+            });
+            frame[2] = self.regs.rflags;
+            frame[3] = self.regs.rsp;
+            frame[4] = u64::from(if user {
+                selector::USER_DATA
+            } else {
+                selector::KERNEL_DATA
+            });
+            run.regs = Regs {
+                rip: alias(gate::hrt_gate_iretq),
+                rsp: (self.iret.get() as usize + ALIAS) as u64,
+                rflags: 2,
+                ..self.regs
+            };
+        }
+        run.dirty_regs |= wire::SYNC_REGS;
+        loop {
+            let r = self.enter();
+            let gate = alias(gate::hrt_gate_start)..alias(gate::hrt_gate_end);
+            if r != 0 {
+                if r == raw::err(errno::EINTR) || r == raw::err(errno::EAGAIN) {
+                    if !gate.contains(&run.regs.rip) {
+                        self.regs = run.regs;
+                        self.level = true;
+                        return Exit::Interrupted;
+                    }
+                    if run.regs.rip == alias(gate::hrt_gate_iretq) {
+                        // The program has not been entered.
+                        return Exit::Interrupted;
+                    }
+                    // On its way out: that comes first.
+                    run.immediate_exit = 0;
+                    continue;
+                }
+                if r == raw::err(errno::EFAULT) {
+                    if gate.contains(&run.regs.rip) {
+                        self.die("Linux refuses the kernel's own memory", r);
+                    }
+                    self.regs = run.regs;
+                    self.level = true;
+                    return Exit::Refused;
+                }
+                self.die("KVM_RUN fails", r);
+            }
+            return match (run.exit_reason, run.size, run.port) {
+                // The program's own `out`: privileged, wherever it runs.
+                (exit::IO, ..) if !self.leaving(&gate) => {
+                    self.regs = run.regs;
+                    Exit::Vector {
+                        vector: 13,
+                        error: 0,
+                    }
+                }
+                (exit::IO, 4, port::SYSCALL) => {
+                    self.syscall_level();
+                    self.regs = run.regs;
+                    self.regs.rip = self.regs.rcx;
+                    self.regs.rflags = self.regs.r11;
+                    Exit::Syscall
+                }
+                (exit::IO, 1, vector) => self.exception(vector as u8),
+                (exit::HLT, ..) => {
+                    // Privileged for the program, wherever it runs.
+                    self.regs = run.regs;
+                    self.regs.rip -= 1;
+                    self.level = true;
+                    Exit::Vector {
+                        vector: 13,
+                        error: 0,
+                    }
+                }
+                (exit::INTR, ..) => continue,
+                (reason, ..) => self.die("the guest was left for an unknown reason", reason as isize),
+            };
+        }
+    }
+
+    /// True if the guest was left by an instruction of the gate.
+    fn leaving(&self, gate: &core::ops::Range<u64>) -> bool {
+        // SAFETY: the structure that KVM shares.
+        gate.contains(unsafe { &(*self.run).regs.rip })
+    }
+
+    fn enter(&mut self) -> isize {
+        let n = observe::EXITS.load(Ordering::Relaxed) + 1;
+        observe::EXITS.store(n, Ordering::Relaxed);
+        // SAFETY: the request takes no argument.
+        unsafe { wire::ioctl(self.fd, request::RUN, 0) }
+    }
+
+    /// Learns, once, whether `syscall` leads to another privilege level than the program's.
+    fn syscall_level(&mut self) {
+        let seen = match SYSCALL_LEVEL.load(Ordering::Relaxed) {
+            0 => {
+                let same = self.sregs().cs.selector & 3 == u16::from(ring());
+                let seen = if same { 1 } else { 2 };
+                SYSCALL_LEVEL.store(seen, Ordering::Relaxed);
+                seen
+            }
+            seen => seen,
+        };
+        self.level = seen == 1;
+    }
+
+    fn exception(&mut self, vector: u8) -> Exit {
+        // SAFETY: the page is ours, and the CPU waits for us; the structure is KVM's.
+        let (page, run) = unsafe { (&*self.tss.get(), &*self.run) };
+        let coded = matches!(vector, 8 | 10..=14 | 17 | 21 | 29 | 30);
+        let frame = 512 - 5;
+        let error = if coded { page[frame - 1] } else { 0 };
+        self.regs = Regs {
+            rip: page[frame],
+            rflags: page[frame + 2],
+            rsp: page[frame + 3],
+            ..run.regs
+        };
+        let ring = page[frame + 1] as u16 & 3;
+        observe::RING.store(ring, Ordering::Relaxed);
+        let gate = alias(gate::hrt_gate_start)..alias(gate::hrt_gate_end);
+        if gate.contains(&self.regs.rip) {
+            self.die("an exception in the kernel", isize::from(vector));
+        }
+        self.level = ring == 0;
+        Exit::Vector { vector, error }
+    }
+
+    /// Clears what the guest's tables have of `from..to`, in the guest.
+    pub fn unmap(&mut self, from: usize, to: usize) {
+        let mut next = Some(from);
+        while let Some(at) = next {
+            let (more, runs) = paging::collect(at, to, &mut self.job);
+            next = more;
+            if runs == 0 {
+                continue;
+            }
+            const _: () = assert!(JOB_SIZE * 16 + 16 == PAGE);
+            let list = (&raw const self.job) as usize + ALIAS;
+            self.kernel_run(alias(gate::hrt_gate_job), list as u64, 0, port::JOB);
+        }
+    }
+
+    /// The time that a short loop takes in ring 0, in cycles for each turn.
+    pub fn time_ring0(&mut self) -> u64 {
+        self.kernel_run(alias(gate::hrt_gate_loop), 0, gate::LOOP_TURNS, port::LOOP);
+        // SAFETY: the structure that KVM shares.
+        unsafe { (*self.run).regs.rax / gate::LOOP_TURNS }
+    }
+
+    /// Runs a piece of the gate in ring 0 up to its `out` to `port`.
+    fn kernel_run(&mut self, rip: u64, rbx: u64, rcx: u64, port: u16) {
+        let mut s = self.sregs();
+        if s.cs.selector != CODE.selector {
+            (s.cs, s.ss) = (CODE, DATA);
+            self.set_sregs(&s);
+        }
+        self.level = ring() == 0;
+        // SAFETY: the structure that KVM shares.
+        let run = unsafe { &mut *self.run };
+        run.regs = Regs {
+            rip,
+            rbx,
+            rcx,
+            rsp: (self.tss.get() as usize + PAGE + ALIAS) as u64,
+            rflags: 2,
+            ..Regs::default()
+        };
+        run.dirty_regs |= wire::SYNC_REGS;
+        loop {
+            let stopped = run.immediate_exit;
+            run.immediate_exit = 0;
+            let r = self.enter();
+            if stopped != 0 {
+                run.immediate_exit = stopped;
+            }
+            if r == 0 && (run.exit_reason, run.size, run.port) == (exit::IO, 4, port) {
+                return;
+            }
+            if r != raw::err(errno::EINTR) && r != raw::err(errno::EAGAIN) {
+                self.die("the guest's kernel does not come back", r);
+            }
+        }
+    }
+
+    /// Reports a state that should not be, with the guest's registers, and ends the process.
+    pub fn die(&self, what: &str, code: isize) -> ! {
+        // SAFETY: the structure that KVM shares.
+        let run = unsafe { &*self.run };
+        let (r, s) = (&run.regs, self.sregs());
+        let mut line: report::Line<1024> = report::Line::new();
+        let _ = writeln!(
+            line,
+            "{what} ({code}), exit {}, rip {:#x} rsp {:#x} rax {:#x} rcx {:#x} cs {:#x} cr2 {:#x} cr3 {:#x}; program: rip {:#x} rsp {:#x}",
+            run.exit_reason, r.rip, r.rsp, r.rax, r.rcx, s.cs.selector, s.cr2, s.cr3, self.regs.rip, self.regs.rsp,
+        );
+        report::fatal(core::str::from_utf8(line.bytes()).unwrap_or(what))
+    }
+}
