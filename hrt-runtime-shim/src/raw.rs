@@ -53,6 +53,7 @@ pub mod nr {
     pub const DUP3: usize = 292;
     pub const RT_TGSIGQUEUEINFO: usize = 297;
     pub const PRLIMIT64: usize = 302;
+    pub const SETNS: usize = 308;
     pub const PROCESS_VM_READV: usize = 310;
     pub const PROCESS_VM_WRITEV: usize = 311;
     pub const SECCOMP: usize = 317;

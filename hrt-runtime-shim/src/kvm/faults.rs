@@ -1,7 +1,7 @@
 //! Exceptions of the guest: page faults are served from what Linux has mapped; all else becomes the signal that Linux
 //! would send.
 
-use super::paging::{self, Mapping, USER_END, WINDOW, bit};
+use super::paging::{self, Mapping, USER_END, bit};
 use super::signals::{self, Trap};
 use super::vcpu::Vcpu;
 use crate::kernel::block::{self, BLOCK_SIZE, Block};
@@ -94,13 +94,9 @@ pub fn touch(v: &mut Vcpu, at: usize, write: bool) -> Result<(), Guarded> {
 /// Ranges that the program may read and not write: the kernel's.
 fn kernel_ranges() -> impl Iterator<Item = Range<usize>> {
     let image = IMAGE.load(Ordering::Relaxed);
-    let pool = paging::pool();
-    [
-        image..image + IMAGE_SIZE.load(Ordering::Relaxed),
-        pool..pool + WINDOW,
-    ]
-    .into_iter()
-    .chain(block::all().map(|b| b as usize..b as usize + BLOCK_SIZE))
+    core::iter::once(image..image + IMAGE_SIZE.load(Ordering::Relaxed))
+        .chain(paging::chunks())
+        .chain(block::all().map(|b| b as usize..b as usize + BLOCK_SIZE))
 }
 
 /// The part of `m` around `at` that is all the kernel's or all the program's.
@@ -147,10 +143,7 @@ pub fn exception(b: *mut Block, v: &mut Vcpu, vector: u8, code: u64) {
             return;
         }
         0 => (signals::SIGFPE, 1, rip), // FPE_INTDIV
-        1 => {
-            v.regs.rflags &= !0x100;
-            (signals::SIGTRAP, 2, rip) // TRAP_TRACE
-        }
+        1 => (signals::SIGTRAP, 2, rip), // TRAP_TRACE
         3 => (signals::SIGTRAP, SI_KERNEL, 0),
         6 | 13 | 0x80 if is_int80(v, vector) => {
             if vector != 0x80 {

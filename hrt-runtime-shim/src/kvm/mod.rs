@@ -230,17 +230,21 @@ fn make_vm(device: i32) -> Result<(), isize> {
     Ok(())
 }
 
-/// In the child of a fork: makes a VM like the parent's for the one thread there is, whose vector state is in `v.xsave`.
-fn remake(v: &mut Vcpu, fs: u64, b: *mut Block) -> Result<(), isize> {
-    for other in block::all() {
+/// Closes everything but the device.
+fn unmake() {
+    for b in block::all() {
         // SAFETY: blocks are mapped for ever, and this is the only thread; a virtual CPU that was never made has no run structure.
-        let other = unsafe { &mut *vcpu::of(other) };
-        if other.exists() {
-            other.destroy();
+        let v = unsafe { &mut *vcpu::of(b) };
+        if v.exists() {
+            v.destroy();
         }
     }
     descriptors::close(vcpu::vm());
     descriptors::close(paging::maps_descriptor());
+}
+
+/// In the child of a fork: makes a VM like the parent's for the one thread there is, whose vector state is in `v.xsave`.
+fn remake(v: &mut Vcpu, fs: u64, b: *mut Block) -> Result<(), isize> {
     make_vm(DEVICE.load(Ordering::Relaxed))?;
     paging::adopt(vcpu::vm())?;
     if !paging::open_maps(descriptors::protect) {

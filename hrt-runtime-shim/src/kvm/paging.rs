@@ -14,7 +14,6 @@
 
 use super::wire::{self, MemoryRegion, request};
 use crate::raw::{self, nr};
-use crate::report;
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 
@@ -55,9 +54,12 @@ static USED: AtomicUsize = AtomicUsize::new(0);
 static LIMIT: AtomicUsize = AtomicUsize::new(0);
 static VM: AtomicUsize = AtomicUsize::new(0);
 
-/// Table pages: a window of their own.
-static POOL: AtomicUsize = AtomicUsize::new(0);
-static POOL_USED: AtomicUsize = AtomicUsize::new(0);
+/// Table pages come from chunks, which the guest writes through one large page each, at their alias.
+const CHUNK: usize = 512 * PAGE;
+const MAX_CHUNKS: usize = 64;
+static CHUNKS: [AtomicUsize; MAX_CHUNKS] = [const { AtomicUsize::new(0) }; MAX_CHUNKS];
+/// Table pages given so far.
+static TABLES: AtomicUsize = AtomicUsize::new(0);
 static ROOT: AtomicUsize = AtomicUsize::new(0);
 
 static LOCK: AtomicBool = AtomicBool::new(false);
@@ -101,45 +103,24 @@ pub fn init(vm: i32, slots: usize, address_bits: u32) -> Result<(), &'static str
     VM.store(vm as usize, Ordering::Relaxed);
     let by_address = 1usize << address_bits.saturating_sub(WINDOW_SHIFT).min(20);
     LIMIT.store(slots.min(by_address).min(MAX_WINDOWS), Ordering::Relaxed);
-    const NORESERVE: usize = 0x4000;
-    // SAFETY: a new mapping disturbs nobody.
-    let at = unsafe {
-        raw::syscall6(
-            nr::MMAP,
-            [0, 2 * WINDOW, 3, 0x22 | NORESERVE, usize::MAX, 0],
-        )
-    };
-    if raw::is_err(at) {
-        return Err("no address space for page tables");
-    }
-    let (low, high) = (at as usize, at as usize + 2 * WINDOW);
-    let pool = low.next_multiple_of(WINDOW);
-    for (from, to) in [(low, pool), (pool + WINDOW, high)] {
-        if from < to {
-            // SAFETY: the ends of the mapping just made.
-            unsafe { raw::syscall4(nr::MUNMAP, from, to - from, 0, 0) };
-        }
-    }
-    POOL.store(pool, Ordering::Relaxed);
-    POOL_USED.store(0, Ordering::Relaxed);
-    let root = new_table();
+    TABLES.store(0, Ordering::Relaxed);
+    let root = new_table()?;
     ROOT.store(root, Ordering::Relaxed);
     physical(root)?;
-    // The guest writes its tables through large pages at their alias.
-    for at in (pool..pool + WINDOW).step_by(512 * PAGE) {
-        let entry = leaf(at + ALIAS, 1)?;
-        // SAFETY: an entry of our tables, which no CPU uses yet.
-        unsafe {
-            *entry = physical(at)? | bit::PRESENT | bit::WRITE | bit::SEEN | bit::LARGE | bit::NX;
-        }
-    }
-    Ok(())
+    // The first chunk had no root to be mapped by.
+    map_chunk(CHUNKS[0].load(Ordering::Relaxed))
 }
 
 /// Undoes [`init`].
 pub fn discard() {
-    // SAFETY: the pool's window, which nothing uses any more.
-    unsafe { raw::syscall4(nr::MUNMAP, POOL.load(Ordering::Relaxed), WINDOW, 0, 0) };
+    for chunk in &CHUNKS {
+        let at = chunk.swap(0, Ordering::Relaxed);
+        if at != 0 {
+            // SAFETY: table pages that nothing uses any more.
+            unsafe { raw::syscall4(nr::MUNMAP, at, CHUNK, 0, 0) };
+        }
+    }
+    ROOT.store(0, Ordering::Relaxed);
     for n in 0..USED.swap(0, Ordering::Relaxed) {
         NUMBERS[ADDRESSES[n].load(Ordering::Relaxed) >> WINDOW_SHIFT].store(0, Ordering::Relaxed);
     }
@@ -166,18 +147,54 @@ pub fn root() -> u64 {
     physical(ROOT.load(Ordering::Relaxed)).unwrap_or(0)
 }
 
-/// Address of the window of table pages.
-#[must_use]
-pub fn pool() -> usize {
-    POOL.load(Ordering::Relaxed)
+/// The memory that holds table pages.
+pub fn chunks() -> impl Iterator<Item = core::ops::Range<usize>> {
+    CHUNKS
+        .iter()
+        .map(|c| c.load(Ordering::Relaxed))
+        .take_while(|at| *at != 0)
+        .map(|at| at..at + CHUNK)
 }
 
-fn new_table() -> usize {
-    let n = POOL_USED.fetch_add(1, Ordering::Relaxed);
-    if n >= WINDOW / PAGE {
-        report::fatal("the program uses too many pieces of its address space for its page tables");
+/// A zeroed page for a table; the lock must be held, but at start.
+fn new_table() -> Result<usize, &'static str> {
+    let n = TABLES.fetch_add(1, Ordering::Relaxed);
+    let chunk = CHUNKS
+        .get(n / 512)
+        .ok_or("the program uses too many pieces of its address space for its page tables")?;
+    if n.is_multiple_of(512) {
+        // SAFETY: a new mapping disturbs nobody.
+        let at = unsafe { raw::syscall6(nr::MMAP, [0, 2 * CHUNK, 3, 0x22, usize::MAX, 0]) };
+        if raw::is_err(at) {
+            return Err("no memory for page tables");
+        }
+        let (low, high) = (at as usize, at as usize + 2 * CHUNK);
+        let first = low.next_multiple_of(CHUNK);
+        for (from, to) in [(low, first), (first + CHUNK, high)] {
+            if from < to {
+                // SAFETY: the ends of the mapping just made.
+                unsafe { raw::syscall4(nr::MUNMAP, from, to - from, 0, 0) };
+            }
+        }
+        chunk.store(first, Ordering::Relaxed);
+        if ROOT.load(Ordering::Relaxed) != 0 {
+            map_chunk(first)?;
+        }
     }
-    POOL.load(Ordering::Relaxed) + n * PAGE
+    Ok(chunk.load(Ordering::Relaxed) + n % 512 * PAGE)
+}
+
+/// Maps a chunk at its alias.
+fn map_chunk(at: usize) -> Result<(), &'static str> {
+    let entry = leaf(at + ALIAS, 1)?;
+    let page = physical(at)?;
+    // SAFETY: an entry of a table of ours; the lock is held, or one thread is there.
+    unsafe {
+        entry.write_volatile(
+            page | bit::PRESENT | bit::WRITE | bit::SEEN | bit::LARGE | bit::NX,
+        );
+    }
+    Ok(())
 }
 
 fn add_slot(n: usize, at: usize) -> isize {
@@ -242,7 +259,7 @@ fn leaf(at: usize, level: u32) -> Result<*mut u64, &'static str> {
         // SAFETY: an entry of a table of ours; the lock is held.
         unsafe {
             if *entry == 0 {
-                let below = physical(new_table())?;
+                let below = physical(new_table()?)?;
                 entry.write_volatile(below | bit::PRESENT | bit::WRITE | bit::USER | bit::SEEN);
             }
             table = at_physical(*entry);

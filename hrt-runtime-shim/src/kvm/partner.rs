@@ -178,6 +178,7 @@ fn mediate(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isi
         },
         // SECCOMP_SET_MODE_STRICT and SECCOMP_SET_MODE_FILTER; others only ask
         nr::SECCOMP if a0 < 2 => jail(v, number, args, a0 == 0, a2),
+        nr::UNSHARE | nr::SETNS if threads::alone(b) => alone(b, v, number, args),
         nr::ARCH_PRCTL => arch_prctl(b, v, args),
         nr::CLOSE | nr::FCNTL | nr::DUP | nr::IOCTL | nr::FSTAT if descriptors::hidden(a0) => CLOSED,
         nr::DUP2 | nr::DUP3 if descriptors::hidden(a0) => CLOSED,
@@ -289,6 +290,29 @@ fn arch_prctl(b: *mut Block, v: &mut Vcpu, args: &[usize; 6]) -> isize {
     }
 }
 
+/// Sends on a call that Linux may refuse to a process with more than one thread, as a VM makes it.
+fn alone(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isize {
+    let r = forward(v, number, args);
+    if r != raw::err(errno::EINVAL) {
+        return r;
+    }
+    let fs = v.sregs().fs.base;
+    v.get_xsave();
+    let mask = raw::set_sigmask(raw::ALL_SIGNALS);
+    super::unmake();
+    // SAFETY: the program asked for it.
+    let r = unsafe { raw::syscall6(number, *args) };
+    v.regs.rax = r as u64;
+    if super::remake(v, fs, b).is_err() {
+        give_up(v, fs, mask);
+    }
+    // A signal that waits has blocked all others already.
+    if v.signals.pending.load(Ordering::Acquire) == 0 {
+        raw::set_sigmask(mask);
+    }
+    r
+}
+
 /// The program goes into a jail. One that leaves room for the partner's work changes nothing; from any other on, the program runs
 /// without the kernel.
 fn jail(v: &mut Vcpu, number: usize, args: &[usize; 6], strict: bool, program: usize) -> isize {
@@ -308,6 +332,7 @@ fn jail(v: &mut Vcpu, number: usize, args: &[usize; 6], strict: bool, program: u
     // The call itself is made outside.
     v.regs.rip = v.regs.rip.wrapping_sub(2);
     let fs = v.sregs().fs.base;
+    v.get_xsave();
     let mask = raw::set_sigmask(raw::ALL_SIGNALS);
     give_up(v, fs, mask)
 }
@@ -321,6 +346,7 @@ pub fn give_up(v: &mut Vcpu, fs: u64, mask: u64) -> ! {
         slots::forward_local(&lock);
     }
     signals::give_up();
+    super::unmake();
     let b = block::current();
     // SAFETY: the calling thread's own block; the stack is the program's, as Linux has accepted it.
     unsafe {

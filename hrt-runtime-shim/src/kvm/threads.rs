@@ -12,7 +12,7 @@ use crate::kernel::block::{self, BLOCK_SIZE, Block};
 use crate::kernel::{STARTED, patch, set_gs, slots, user};
 use crate::raw::{self, errno, nr};
 use core::arch::global_asm;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 const CLONE_VM: u64 = 0x100;
 const CLONE_VFORK: u64 = 0x4000;
@@ -67,6 +67,11 @@ hrt_kvm_clone3:
     child = sym child,
     options(att_syntax)
 );
+
+/// Threads of this process.
+static LIVE: AtomicUsize = AtomicUsize::new(1);
+/// The status with which the process's first thread has ended.
+static LEADER_STATUS: AtomicUsize = AtomicUsize::new(0);
 
 /// Room at the top of a new thread's kernel stack.
 const TOP: usize = 64;
@@ -183,12 +188,19 @@ fn start(
         patch::before_threads();
     }
     patch::THREADS.fetch_add(1, Ordering::AcqRel);
+    let joins = flags & CLONE_THREAD != 0 && !borrows(b);
+    if joins {
+        LIVE.fetch_add(1, Ordering::AcqRel);
+    }
     // SAFETY: the child's block is ours until the child runs.
     let at = unsafe { (*child).stack_top } - TOP;
     let r = call(Some(at));
     if raw::is_err(r) || flags & CLONE_VFORK != 0 && flags & CLONE_THREAD == 0 {
         // There is no child, or it has left this memory.
         patch::THREADS.fetch_sub(1, Ordering::AcqRel);
+        if joins {
+            LIVE.fetch_sub(1, Ordering::AcqRel);
+        }
         // SAFETY: no thread runs on the child's block.
         unsafe { block::give_back(child) };
     } else if flags & CLONE_THREAD != 0 {
@@ -255,6 +267,7 @@ fn copy(
     if r == 0 {
         block::after_fork(b);
         patch::THREADS.store(1, Ordering::Relaxed);
+        LIVE.store(1, Ordering::Relaxed);
         STARTED.store(1, Ordering::Relaxed);
         // SAFETY: the only thread's own block.
         unsafe {
@@ -265,6 +278,7 @@ fn copy(
             v.regs.rsp = stack as u64;
         }
         v.regs.rax = 0;
+        super::unmake();
         if super::remake(v, fs, b).is_err() {
             // As `auto` does at the start: the program runs all the same.
             partner::give_up(v, fs, mask);
@@ -288,8 +302,17 @@ pub fn exit(b: *mut Block, v: &mut Vcpu, status: usize, report: impl FnOnce()) -
             unsafe { raw::syscall4(nr::EXIT, status, 0, 0, 0) };
         }
     }
-    if patch::THREADS.fetch_sub(1, Ordering::AcqRel) == 1 && borrowed == 0 {
-        report();
+    patch::THREADS.fetch_sub(1, Ordering::AcqRel);
+    if borrowed == 0 {
+        // SAFETY: as above.
+        if unsafe { (*b).pid == (*b).tid } {
+            LEADER_STATUS.store(status, Ordering::Relaxed);
+        }
+        if LIVE.fetch_sub(1, Ordering::AcqRel) == 1 {
+            report();
+            // Linux has made a thread of its own for the VM, which the process would wait for.
+            raw::exit_group(LEADER_STATUS.load(Ordering::Relaxed) as i32);
+        }
     }
     // SAFETY: frees the block as the last thing before the call, and needs no stack.
     unsafe {
@@ -301,6 +324,12 @@ pub fn exit(b: *mut Block, v: &mut Vcpu, status: usize, report: impl FnOnce()) -
             options(noreturn)
         );
     }
+}
+
+/// True if the calling thread is its process's only one, and its memory's.
+#[must_use]
+pub fn alone(b: *mut Block) -> bool {
+    !borrows(b) && patch::THREADS.load(Ordering::Acquire) == 1
 }
 
 /// True if the calling thread is in a process that runs in another's memory.

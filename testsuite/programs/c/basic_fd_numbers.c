@@ -1,3 +1,4 @@
+//@ kvm-line: 8 entries => 12 entries
 //@ variants: dynamic-pie static
 // The payload keeps no file descriptor where the program would see it.
 #include "check.h"

@@ -7,8 +7,8 @@ int main(void) {
     if (!p) {
         if (getpid() != 1 || RAW(SYS_getpid) != 1 || gettid() != 1 || getppid() != 0) _exit(1);
         pid_t q = fork();
-        if (!q) _exit(getpid() == 2 && getppid() == 1 ? 0 : 1);
-        _exit(q == 2 ? reap(q) + 4 : 2);
+        if (!q) _exit(getpid() > 1 && getppid() == 1 ? getpid() : 1);
+        _exit(reap(q) == q ? 4 : 2);
     }
     OK(reap(p) == 4);
     return done();

@@ -1,3 +1,4 @@
+//@ kvm-line: set: 0 => set: -22
 //@ hosted-line: set: 0 => set: -22
 // Syscall User Dispatch asked for by the program itself: on hosted, where the kernel uses it, the answer is that of a
 // Linux without it (EINVAL); programs must cope with that one.
