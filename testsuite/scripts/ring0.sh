@@ -136,7 +136,7 @@ judge() {
     stats=$(result "$label statistics" out)
     other=$(stats_bad "$stats")
     if [ -z "$other" ] && [ "$2" = kvm ]; then
-        other=$(grep -v '"ring": *0[,}]' "$stats" | head -n 1 | sed 's/^/a process did not run in ring 0: /' | cut -c1-160)
+        other=$(sed -n '/"ring": *0[,}]/!s/^/a process did not run in ring 0: /p' "$stats" | head -n 1 | cut -c1-160)
     fi
     why=$why${other:+$other; }
     if [ -z "$why" ]; then
