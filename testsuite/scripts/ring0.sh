@@ -2,6 +2,8 @@
 # Runs the programs that testsuite/ring0/programs lists in a virtual machine that has /dev/kvm, on any machine: see
 # testsuite/ring0/boot.sh. Each runs plain and hybridized, and must print the same and end the same.
 # MV_RING0_KVM=1 runs them with HRT_PLATFORM=kvm HRT_RING=0 too. MV_CC_BIN names the mv-cc to test. ONLY=GLOB limits the programs.
+# ring0.sh --corpus [FILTER]: runs instead each program of the corpus (testsuite/programs), or those whose name contains FILTER, plain
+# and on `kvm` in ring 0.
 . "$(dirname "$0")/../runtimes/lib.sh"
 . "$ROOT/testsuite/scripts/deps.sh"
 
@@ -18,6 +20,12 @@ COMMANDS=$SCRATCH/commands
 RESULTS=$COMMANDS.results
 mkdir "$TREE"
 : >"$COMMANDS"
+CORPUS= FILTER= LIMIT=240
+if [ "${1:-}" = --corpus ]; then
+    CORPUS=1 FILTER=${2:-} LIMIT=${MV_RING0_LIMIT:-3000}
+elif [ $# -gt 0 ]; then
+    die "usage: ring0.sh [--corpus [FILTER]]"
+fi
 PLATFORMS=(hosted)
 if [ "${MV_RING0_KVM:-0}" = 1 ]; then
     PLATFORMS+=(kvm)
@@ -148,12 +156,59 @@ judge() {
     show "$label"
 }
 
+# ---- The corpus ----------------------------------------------------------------------------------------------------
+
+# corpus_pack: the programs that FILTER selects, built, into the tree; what is to be run of them is in $SCRATCH/corpus, a
+# line for each: SECONDS NAME, or - NAME WHY.
+corpus_pack() {
+    local list
+    need_cargo
+    MV_CC_BIN=$MV_BIN/mv-cc MV_CORPUS_PACK=$TREE/t/corpus timeout 900 cargo test --locked --manifest-path "$ROOT/Cargo.toml" \
+        -p testsuite --test corpus -- "$FILTER" </dev/null >"$SCRATCH/corpus" || return
+    list=$(find "$TREE/t/corpus/built" "$TREE/t/corpus/run" -type f -perm /111)
+    # shellcheck disable=SC2086  # no blanks in there
+    "$RING0_DIR/stage.sh" --needs "$TREE" $list
+}
+
+# judge_corpus NAME: by the lines of the corpus test.
+judge_corpus() {
+    local test what why seen=0
+    while read -r test what why; do
+        seen=$((seen + 1))
+        case $what in
+        ok) ok "ring0-$test" ;;
+        ignored) skip "ring0-$test" "$why" ;;
+        *) fail "ring0-$test" "$what $why" ;;
+        esac
+    done < <(sed -n 's/^test \([^ ]*::[^ ]*\) *\.\.\. /\1 /p' "$(result "$1" out)" 2>/dev/null)
+    if [ "$seen" -ne 2 ]; then
+        fail "ring0-$1" "status $(status "$1"), with $seen results"
+        show "$1"
+    elif [ "$(status "$1")" != 0 ]; then
+        sed -n '/^---- /,/^failures:/p' "$(result "$1" out)" | grep -v '^failures:' | cut -c1-300 | sed 's/^/   | /'
+    fi
+}
+
 # ---- What is run ---------------------------------------------------------------------------------------------------
 
 command_line kvm-device 'ls -l /dev/kvm'
 cc -O1 -static -o "$SCRATCH/guest" "$RING0_DIR/guest.c"
 put "$SCRATCH/guest" /t/guest
 command_line kvm-guest '/t/guest'
+
+CASES=()
+if [ -n "$CORPUS" ]; then
+    corpus_pack || fail ring0-corpus-build
+    while read -r seconds name why; do
+        case $seconds in
+        -) skip "ring0-$name" "$why" ;;
+        *)
+            CASES+=("$name")
+            command_line "$name" "@$seconds MV_CORPUS_PACKED=/t/corpus /t/corpus/run --test-threads 1 $name::"
+            ;;
+        esac
+    done <"$SCRATCH/corpus"
+fi
 
 NAMES=()
 declare -A WANT
@@ -181,10 +236,10 @@ while IFS='|' read -r name kind source want arguments <&5; do
     for platform in plain "${PLATFORMS[@]}"; do
         run_in "$platform" "$name" "$binary" "$arguments"
     done
-done 5<"$RING0_DIR/programs"
+done 5< <([ -n "$CORPUS" ] || cat "$RING0_DIR/programs")
 
 printf '== booting, for %d commands\n' "$LINES_USED"
-if "$RING0_DIR/boot.sh" --limit 240 --each 60 --log "$SCRATCH/console" "$TREE" "$COMMANDS"; then
+if "$RING0_DIR/boot.sh" --limit "$LIMIT" --each 60 --log "$SCRATCH/console" "$TREE" "$COMMANDS"; then
     ok ring0-boot
 else
     fail ring0-boot
@@ -204,6 +259,9 @@ for name in "${NAMES[@]}"; do
     if [ "${MV_RING0_KVM:-0}" != 1 ]; then
         skip "ring0-$name-kvm" "MV_RING0_KVM is not 1"
     fi
+done
+for name in "${CASES[@]}"; do
+    judge_corpus "$name"
 done
 rm -rf "$KEPT"
 if [ "$FAILED" -gt 0 ]; then

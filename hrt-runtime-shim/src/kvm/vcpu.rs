@@ -10,7 +10,7 @@ use super::wire::{
     request,
 };
 use crate::kernel::block::{BLOCK_SIZE, Block, KERNEL_STACK, SIGNAL_STACK};
-use crate::kernel::observe;
+use crate::kernel::{observe, user};
 use crate::raw::{self, errno, nr};
 use crate::report;
 use core::cell::UnsafeCell;
@@ -168,6 +168,28 @@ const EMPTY: Segment = Segment {
     g: 1,
     ..NO_SEGMENT
 };
+
+/// Word of a virtual CPU's exception stack that gets the error code; with none the word stays as it is.
+const ERROR_CODE: usize = 512 - 6;
+/// What is there before.
+const NO_ERROR_CODE: u64 = u64::MAX;
+
+/// The flags as Linux lets a program have them: in ring 0 it could turn interrupts off, and change its rights to ports.
+fn program_flags(flags: u64) -> u64 {
+    const INTERRUPTS: u64 = 0x200;
+    const PORT_RIGHTS: u64 = 0x3000;
+    flags & !PORT_RIGHTS | INTERRUPTS
+}
+
+/// Bytes of an `outs` that is over: those `before` the program counter, unless it is at an instruction for ports.
+fn string_output(before: &[u8; 8], at: &[u8; 4]) -> u64 {
+    let prefix = |b: &u8| matches!(b, 0xf2 | 0xf3 | 0x66 | 0x67);
+    let opcode = at.iter().find(|b| !prefix(b)).unwrap_or(&0);
+    if matches!(opcode, 0x6c..=0x6f | 0xe4..=0xe7 | 0xec..=0xef) || !matches!(before[7], 0x6e | 0x6f) {
+        return 0;
+    }
+    1 + before[..7].iter().rev().take_while(|b| prefix(b)).count() as u64
+}
 
 fn alias(f: unsafe extern "C" fn()) -> u64 {
     (f as *const () as usize + ALIAS) as u64
@@ -578,25 +600,20 @@ impl Vcpu {
                 self.die("KVM_RUN fails", r);
             }
             return match (run.exit_reason, run.size, run.port) {
-                // The program's own `out`: privileged, wherever it runs.
-                (exit::IO, ..) if !self.leaving(&gate) => {
-                    self.regs = run.regs;
-                    Exit::Vector {
-                        vector: 13,
-                        error: 0,
-                    }
-                }
+                (exit::IO, ..) if !self.leaving(&gate) => self.refuse_port(),
                 (exit::IO, 4, port::SYSCALL) => {
                     self.syscall_level();
                     self.regs = run.regs;
                     self.regs.rip = self.regs.rcx;
-                    self.regs.rflags = self.regs.r11;
+                    self.regs.rflags = program_flags(self.regs.r11);
+                    self.regs.r11 = self.regs.rflags;
                     Exit::Syscall
                 }
                 (exit::IO, 1, vector) => self.exception(vector as u8),
                 (exit::HLT, ..) => {
                     // Privileged for the program, wherever it runs.
                     self.regs = run.regs;
+                    self.regs.rflags = program_flags(self.regs.rflags);
                     self.regs.rip -= 1;
                     self.level = true;
                     Exit::Vector {
@@ -610,6 +627,31 @@ impl Vcpu {
         }
     }
 
+    /// The program's own `in` or `out`: privileged, wherever it runs. The program is at that instruction afterwards.
+    fn refuse_port(&mut self) -> Exit {
+        // SAFETY: the structure that KVM shares.
+        let run = unsafe { &mut *self.run };
+        self.regs = run.regs;
+        self.regs.rflags = program_flags(self.regs.rflags);
+        // KVM finishes an input when it is called again, one turn of it if it is repeated. A signal that comes meanwhile is
+        // looked for before the guest runs.
+        let stopped = run.immediate_exit;
+        run.immediate_exit = 1;
+        run.regs.rcx = 1;
+        run.dirty_regs |= wire::SYNC_REGS;
+        self.enter();
+        run.immediate_exit = stopped;
+        // KVM has moved on already if the output was of a string.
+        let (rip, mut before, mut at) = (self.regs.rip as usize, [0u8; 8], [0u8; 4]);
+        if user::read(rip.wrapping_sub(8), &mut before) && user::read(rip, &mut at) {
+            self.regs.rip -= string_output(&before, &at);
+        }
+        Exit::Vector {
+            vector: 13,
+            error: 0,
+        }
+    }
+
     /// True if the guest was left by an instruction of the gate.
     fn leaving(&self, gate: &core::ops::Range<u64>) -> bool {
         // SAFETY: the structure that KVM shares.
@@ -617,6 +659,8 @@ impl Vcpu {
     }
 
     fn enter(&mut self) -> isize {
+        // SAFETY: the page is ours, and the CPU does not run.
+        unsafe { (*self.tss.get())[ERROR_CODE] = NO_ERROR_CODE };
         let n = observe::EXITS.load(Ordering::Relaxed) + 1;
         observe::EXITS.store(n, Ordering::Relaxed);
         // SAFETY: the request takes no argument.
@@ -641,11 +685,11 @@ impl Vcpu {
         // SAFETY: the page is ours, and the CPU waits for us; the structure is KVM's.
         let (page, run) = unsafe { (&*self.tss.get(), &*self.run) };
         let coded = matches!(vector, 8 | 10..=14 | 17 | 21 | 29 | 30);
-        let frame = 512 - 5;
-        let error = if coded { page[frame - 1] } else { 0 };
+        let frame = ERROR_CODE + 1;
+        let error = if coded { page[ERROR_CODE] } else { 0 };
         self.regs = Regs {
             rip: page[frame],
-            rflags: page[frame + 2],
+            rflags: program_flags(page[frame + 2]),
             rsp: page[frame + 3],
             ..run.regs
         };
@@ -656,7 +700,27 @@ impl Vcpu {
             self.die("an exception in the kernel", isize::from(vector));
         }
         self.level = ring == 0;
+        if ring == 0 && self.by_instruction(vector, error) {
+            self.regs.rip -= 2;
+            return Exit::Vector {
+                vector: 13,
+                error: u64::from(vector) * 8 + 2,
+            };
+        }
         Exit::Vector { vector, error }
+    }
+
+    /// True if the program has executed `int vector` where that is not for it: ring 0 may.
+    fn by_instruction(&self, vector: u8, error: u64) -> bool {
+        match vector {
+            3 | 4 | 0x80 => false,
+            8 | 10..=14 | 17 => error == NO_ERROR_CODE,
+            _ => {
+                let mut code = [0u8; 2];
+                let at = (self.regs.rip as usize).wrapping_sub(2);
+                user::read(at, &mut code) && code == [0xcd, vector]
+            }
+        }
     }
 
     /// Clears what the guest's tables have of `from..to`, in the guest.
