@@ -6,7 +6,7 @@
 # stage.sh --needs TREE FILE...: only what they need.
 . "$(dirname "$0")/../runtimes/lib.sh"
 
-AS= NEEDS=
+AS='' NEEDS=''
 case ${1:-} in
 --as)
     AS=${2:-}

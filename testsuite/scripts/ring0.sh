@@ -20,7 +20,7 @@ COMMANDS=$SCRATCH/commands
 RESULTS=$COMMANDS.results
 mkdir "$TREE"
 : >"$COMMANDS"
-CORPUS= FILTER= LIMIT=240
+CORPUS='' FILTER='' LIMIT=240
 if [ "${1:-}" = --corpus ]; then
     CORPUS=1 FILTER=${2:-} LIMIT=${MV_RING0_LIMIT:-3000}
 elif [ $# -gt 0 ]; then
@@ -49,6 +49,26 @@ lua() {
     fi
 }
 
+# racket_built: prints where Racket CS is, if testsuite/runtimes/run.sh has built it: that takes too long for this.
+racket_built() {
+    local built
+    for built in "$CACHE"/build/racket-cs/plain-*/built; do
+        [ -e "$built" ] && printf '%s' "${built%/built}/src" && return
+    done
+    return 1
+}
+
+# racket: Racket CS, plain and hybrid, once; the hybrid of the plain one.
+racket() {
+    local built
+    built=$(racket_built) || return
+    if ! [ -e "$SCRATCH/hybrid-racket" ]; then
+        timeout 120 "$MV_BIN/mv-link" --hybridize "$built/bin/racket" -o "$SCRATCH/hybrid-racket" || return
+        put "$built/bin/racket" /t/plain/racket && put "$SCRATCH/hybrid-racket" /t/hybrid/racket || return
+        put "$built/collects" /t/collects && put "$built/etc" /t/etc
+    fi
+}
+
 # c NAME KIND SOURCE: a C program, plain and hybrid.
 c() {
     local name=$1 source=$3 kind cc flags=(-O1 -pthread -I "$ROOT/testsuite/programs/include")
@@ -68,11 +88,12 @@ c() {
 
 # add_program NAME KIND SOURCE
 add_program() {
-    if [ "$2" = lua ]; then
-        lua && put "$3" "/t/${3##*/}"
-    else
-        c "$@"
-    fi
+    case $2 in
+    lua | racket)
+        "$2" && { [ "$3" = - ] || put "$ROOT/testsuite/$3" "/t/${3##*/}"; }
+        ;;
+    *) c "$1" "$2" "$ROOT/testsuite/$3" ;;
+    esac
 }
 
 # ---- Commands ------------------------------------------------------------------------------------------------------
@@ -198,6 +219,13 @@ command_line kvm-guest '/t/guest'
 
 CASES=()
 if [ -n "$CORPUS" ]; then
+    # What programs look for on any Debian.
+    put /bin/true /bin/true
+    mkdir -p "$TREE/etc"
+    printf 'root:x:0:0:root:/tmp:/bin/sh\n' >"$TREE/etc/passwd"
+    if [ -d /usr/lib/locale/C.utf8 ]; then
+        put /usr/lib/locale/C.utf8 /usr/lib/locale/C.utf8
+    fi
     corpus_pack || fail ring0-corpus-build
     while read -r seconds name why; do
         case $seconds in
@@ -222,16 +250,25 @@ while IFS='|' read -r name kind source want arguments <&5; do
     if [ -n "${ONLY:-}" ] && [[ $name != $ONLY ]]; then
         continue
     fi
-    if ! add_program "$name" "$kind" "$ROOT/testsuite/$source"; then
+    if [ "$kind" = racket ] && ! racket_built >/dev/null; then
+        skip "ring0-$name" "no Racket CS in the cache: make test-runtimes NAMES=racket-cs builds it"
+        continue
+    fi
+    if ! add_program "$name" "$kind" "$source"; then
         fail "ring0-$name-build"
         continue
     fi
     NAMES+=("$name")
     WANT[$name]=$((want))
     binary=$name
-    if [ "$kind" = lua ]; then
-        binary=lua
-        arguments="/t/${source##*/} $arguments"
+    case $kind in
+    lua | racket)
+        binary=$kind
+        [ "$source" = - ] || arguments="/t/${source##*/} $arguments"
+        ;;
+    esac
+    if [ "$kind" = racket ]; then
+        arguments="-X /t/collects -G /t/etc $arguments"
     fi
     for platform in plain "${PLATFORMS[@]}"; do
         run_in "$platform" "$name" "$binary" "$arguments"

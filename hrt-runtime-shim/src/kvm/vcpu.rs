@@ -181,14 +181,22 @@ fn program_flags(flags: u64) -> u64 {
     flags & !PORT_RIGHTS | INTERRUPTS
 }
 
-/// Bytes of an `outs` that is over: those `before` the program counter, unless it is at an instruction for ports.
-fn string_output(before: &[u8; 8], at: &[u8; 4]) -> u64 {
+/// Bytes of an output that is over: those `before` the program counter, unless it is `at` an instruction for ports.
+fn output_before(before: &[u8; 8], at: &[u8; 4]) -> u64 {
     let prefix = |b: &u8| matches!(b, 0xf2 | 0xf3 | 0x66 | 0x67);
     let opcode = at.iter().find(|b| !prefix(b)).unwrap_or(&0);
-    if matches!(opcode, 0x6c..=0x6f | 0xe4..=0xe7 | 0xec..=0xef) || !matches!(before[7], 0x6e | 0x6f) {
-        return 0;
-    }
-    1 + before[..7].iter().rev().take_while(|b| prefix(b)).count() as u64
+    let length = match before {
+        _ if matches!(opcode, 0x6c..=0x6f | 0xe4..=0xe7 | 0xec..=0xef) => return 0,
+        [.., 0x6e | 0x6f | 0xee | 0xef] => 1,
+        [.., 0xe6 | 0xe7, _] => 2,
+        _ => return 0,
+    };
+    let prefixes = before[..8 - length].iter().rev();
+    (length + prefixes.take_while(|b| prefix(b)).count()) as u64
+}
+
+fn canonical(at: u64) -> bool {
+    matches!(at >> 47, 0 | 0x1_ffff)
 }
 
 fn alias(f: unsafe extern "C" fn()) -> u64 {
@@ -544,7 +552,8 @@ impl Vcpu {
     pub fn run(&mut self) -> Exit {
         // SAFETY: the structure that KVM shares.
         let run = unsafe { &mut *self.run };
-        if self.level {
+        // KVM does not enter a guest that is at no possible address; the gate's `iretq` makes an exception of it.
+        if self.level && canonical(self.regs.rip) {
             run.regs = self.regs;
         } else {
             let user = ring() == 3;
@@ -641,10 +650,10 @@ impl Vcpu {
         run.dirty_regs |= wire::SYNC_REGS;
         self.enter();
         run.immediate_exit = stopped;
-        // KVM has moved on already if the output was of a string.
+        // KVM has moved on already if the output was of a string; one that emulates does so in any case.
         let (rip, mut before, mut at) = (self.regs.rip as usize, [0u8; 8], [0u8; 4]);
         if user::read(rip.wrapping_sub(8), &mut before) && user::read(rip, &mut at) {
-            self.regs.rip -= string_output(&before, &at);
+            self.regs.rip -= output_before(&before, &at);
         }
         Exit::Vector {
             vector: 13,
@@ -694,11 +703,19 @@ impl Vcpu {
             ..run.regs
         };
         let ring = page[frame + 1] as u16 & 3;
-        observe::RING.store(ring, Ordering::Relaxed);
         let gate = alias(gate::hrt_gate_start)..alias(gate::hrt_gate_end);
+        if self.regs.rip == alias(gate::hrt_gate_iretq) {
+            // The program cannot go on where it is to: that is where it gets the exception.
+            // SAFETY: our own page, and the CPU waits for us.
+            let frame = unsafe { &*self.iret.get() };
+            (self.regs.rip, self.regs.rflags, self.regs.rsp) = (frame[0], frame[2], frame[3]);
+            self.level = false;
+            return Exit::Vector { vector, error };
+        }
         if gate.contains(&self.regs.rip) {
             self.die("an exception in the kernel", isize::from(vector));
         }
+        observe::RING.store(ring, Ordering::Relaxed);
         self.level = ring == 0;
         if ring == 0 && self.by_instruction(vector, error) {
             self.regs.rip -= 2;
