@@ -281,7 +281,7 @@ fn trials(corpus: &Arc<Corpus>) -> Result<Vec<Trial>> {
     Ok(trials)
 }
 
-/// Packs the programs whose name contains `filter`.
+/// Packs the programs whose name contains one of the parts of `filter`, `A|B|C`.
 fn pack(corpus: &Arc<Corpus>, pack: &Pack, filter: &str) -> Result<()> {
     pack.add_runner(&std::env::current_exe()?)?;
     for program in build::programs(&corpus.root)? {
@@ -291,7 +291,7 @@ fn pack(corpus: &Arc<Corpus>, pack: &Pack, filter: &str) -> Result<()> {
             .find(|v| **v == Variant::Static)
             .unwrap_or(&variants[0]);
         let name = format!("{}::{}", program.name, variant.name());
-        if !name.contains(filter) {
+        if !filter.split('|').any(|part| name.contains(part)) {
             continue;
         }
         if let Some(why) = build::missing(&program, variant) {
