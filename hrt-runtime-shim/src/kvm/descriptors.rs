@@ -76,5 +76,54 @@ pub fn close_range(first: usize, last: usize, flags: usize) -> isize {
     if first <= last { call(first, last) } else { 0 }
 }
 
+/// True if the first argument of system call `number` is a descriptor.
+#[must_use]
+pub fn takes(number: usize) -> bool {
+    // Ranges of the x86-64 table (Linux, `arch/x86/entry/syscalls/syscall_64.tbl`).
+    const TAKE: [(usize, usize); 40] = [
+        (0, 1),     // read, write
+        (3, 3),     // close
+        (5, 5),     // fstat
+        (8, 8),     // lseek
+        (16, 20),   // ioctl, pread64, pwrite64, readv, writev
+        (32, 33),   // dup, dup2
+        (40, 40),   // sendfile
+        (42, 52),   // connect to getpeername
+        (54, 55),   // setsockopt, getsockopt
+        (72, 75),   // fcntl, flock, fsync, fdatasync
+        (77, 78),   // ftruncate, getdents
+        (81, 81),   // fchdir
+        (91, 91),   // fchmod
+        (93, 93),   // fchown
+        (138, 138), // fstatfs
+        (187, 187), // readahead
+        (190, 190), // fsetxattr
+        (193, 193), // fgetxattr
+        (196, 196), // flistxattr
+        (199, 199), // fremovexattr
+        (217, 217), // getdents64
+        (221, 221), // fadvise64
+        (232, 233), // epoll_wait, epoll_ctl
+        (254, 255), // inotify_add_watch, inotify_rm_watch
+        (257, 265), // openat to linkat
+        (267, 269), // readlinkat, fchmodat, faccessat
+        (275, 278), // splice, tee, sync_file_range, vmsplice
+        (280, 281), // utimensat, epoll_pwait
+        (285, 288), // fallocate, timerfd_settime, timerfd_gettime, accept4
+        (292, 292), // dup3
+        (295, 296), // preadv, pwritev
+        (299, 299), // recvmmsg
+        (306, 308), // syncfs, sendmmsg, setns
+        (326, 328), // copy_file_range, preadv2, pwritev2
+        (332, 332), // statx
+        (426, 427), // io_uring_enter, io_uring_register
+        (437, 437), // openat2
+        (439, 439), // faccessat2
+        (441, 441), // epoll_pwait2
+        (452, 452), // fchmodat2
+    ];
+    TAKE.iter().any(|(low, high)| (*low..=*high).contains(&number))
+}
+
 /// What the program is told when it names a descriptor of the kernel's.
 pub const CLOSED: isize = raw::err(errno::EBADF);

@@ -1,7 +1,7 @@
 //! Exceptions of the guest: page faults are served from what Linux has mapped; all else becomes the signal that Linux
 //! would send.
 
-use super::paging::{self, Mapping, USER_END, bit};
+use super::paging::{self, Mapping, USER_END};
 use super::signals::{self, Trap};
 use super::vcpu::Vcpu;
 use crate::kernel::block::{self, BLOCK_SIZE, Block};
@@ -97,6 +97,12 @@ fn kernel_ranges() -> impl Iterator<Item = Range<usize>> {
     core::iter::once(image..image + IMAGE_SIZE.load(Ordering::Relaxed))
         .chain(paging::chunks())
         .chain(block::all().map(|b| b as usize..b as usize + BLOCK_SIZE))
+}
+
+/// True if some of `from..to` is the kernel's.
+#[must_use]
+pub fn kernels(from: usize, to: usize) -> bool {
+    kernel_ranges().any(|r| r.start < to && from < r.end)
 }
 
 /// The part of `m` around `at` that is all the kernel's or all the program's.
@@ -214,7 +220,8 @@ fn page_fault(b: *mut Block, v: &mut Vcpu, at: usize, code: u64) {
     }
     // Twice: Linux may make the stack grow.
     for grown in [false, true] {
-        let allowed = paging::mapping(at)
+        let found = paging::mapping(at);
+        let allowed = found
             .map(|m| clip(&m, at))
             .filter(|m| match (fetch, write) {
                 (true, _) => m.execute,
@@ -228,13 +235,7 @@ fn page_fault(b: *mut Block, v: &mut Vcpu, at: usize, code: u64) {
                     return;
                 }
             }
-            let mut bits = bit::USER;
-            if m.write {
-                bits |= bit::WRITE;
-            }
-            if !m.execute {
-                bits |= bit::NX;
-            }
+            let bits = paging::rights(m.write, m.execute);
             let page = at & !(PAGE - 1);
             let (from, to) = if careful {
                 (page, page + PAGE)
@@ -250,7 +251,9 @@ fn page_fault(b: *mut Block, v: &mut Vcpu, at: usize, code: u64) {
             break;
         }
         let kernel = write && kernel_ranges().any(|r| r.contains(&at));
-        if fetch || kernel {
+        // What is mapped cannot grow; only for what may be executed alone may Linux have another answer (a protection key).
+        let certain = found.is_some_and(|m| m.read || m.write || !m.execute);
+        if fetch || kernel || certain {
             break;
         }
         if let Err(failed) = touch(v, at, write) {

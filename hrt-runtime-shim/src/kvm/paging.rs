@@ -9,8 +9,8 @@
 //!   tables. An entry of the guest that allows too much does no harm; the access then ends KVM_RUN with EFAULT instead of as
 //!   a page fault, and is looked at again with empty tables.
 //!
-//! New entries are written by the partner. Entries are removed by the guest itself, which a KVM that shadows the guest's page
-//! tables needs to see.
+//! Entries are written by the partner. KVM may keep what it has made of one; but what Linux changes, KVM forgets. So an entry
+//! is changed or removed only after Linux has changed what it maps; where that is not so, the guest itself removes it.
 
 use super::wire::{self, MemoryRegion, request};
 use crate::raw::{self, nr};
@@ -53,6 +53,9 @@ static ADDRESSES: [AtomicUsize; MAX_WINDOWS] = [const { AtomicUsize::new(0) }; M
 static USED: AtomicUsize = AtomicUsize::new(0);
 static LIMIT: AtomicUsize = AtomicUsize::new(0);
 static VM: AtomicUsize = AtomicUsize::new(0);
+
+/// What is mapped ahead of use, at most.
+const AHEAD: usize = 4 * 1024 * 1024;
 
 /// Table pages come from chunks, which the guest writes through one large page each, at their alias.
 const CHUNK: usize = 512 * PAGE;
@@ -295,6 +298,31 @@ pub fn map_alias(at: usize, bits: u64) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// Bits of the entries for a mapping with these rights.
+#[must_use]
+pub fn rights(write: bool, execute: bool) -> u64 {
+    let mut bits = bit::USER;
+    if write {
+        bits |= bit::WRITE;
+    }
+    if !execute {
+        bits |= bit::NX;
+    }
+    bits
+}
+
+/// Maps `from..to`, which Linux has just mapped, unless it is large: so the guest need not fault there. What cannot be done now is
+/// done at a fault.
+pub fn fill_ahead(from: usize, to: usize, bits: u64) {
+    let mut at = from;
+    while at < to && to - from <= AHEAD {
+        if fill(from, to, at, bits).is_err() {
+            return;
+        }
+        at = (at & !(2 * 1024 * 1024 - 1)) + 2 * 1024 * 1024;
+    }
+}
+
 /// Maps the pages of `from..to` that lie in the 2 MiB piece around `around`, with entry bits `bits`. What is mapped already
 /// gets the bits, too.
 ///
@@ -317,6 +345,40 @@ pub fn fill(from: usize, to: usize, around: usize, bits: u64) -> Result<(), &'st
         }
     }
     Ok(())
+}
+
+/// Gives the entries that there are of `from..to` the bits `bits`; 0 removes them.
+///
+/// To be called after Linux has changed the mapping: whatever KVM had made of these entries went with that, so it reads
+/// them anew.
+pub fn change(from: usize, to: usize, bits: u64) {
+    const PIECE: usize = 512 * PAGE;
+    let _guard = lock();
+    let mut at = from & !(PAGE - 1);
+    let to = to.min(USER_END);
+    while at < to {
+        let end = ((at & !(PIECE - 1)) + PIECE).min(to);
+        let Some(first) = find(at) else {
+            at = next_piece(at).max(end);
+            continue;
+        };
+        for i in 0..(end - at).div_ceil(PAGE) {
+            // SAFETY: entries of one table of ours; the lock is held.
+            unsafe {
+                let entry = first.add(i);
+                let old = entry.read_volatile();
+                let new = if bits == 0 {
+                    0
+                } else {
+                    old & ADDRESS | bits | bit::PRESENT | bit::SEEN
+                };
+                if old != 0 && old != new {
+                    entry.write_volatile(new);
+                }
+            }
+        }
+        at = end;
+    }
 }
 
 /// What the guest is to do: runs of entries to clear, by their alias. Ends with (0, 0).

@@ -18,6 +18,7 @@ const PROT_WRITE: usize = 2;
 const PROT_EXEC: usize = 4;
 const MAP_PRIVATE: usize = 2;
 const MAP_FIXED: usize = 0x10;
+const MAP_GROWSDOWN: usize = 0x100;
 const MAP_ANONYMOUS: usize = 0x20;
 const PAGE: usize = 4096;
 
@@ -112,7 +113,7 @@ fn mediate(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isi
             if a2 & PROT_WRITE != 0 || a2 & PROT_EXEC == 0 {
                 forget(a0, a1);
             }
-            changed(v, number, args, a0, a1)
+            protect(v, number, args)
         }
         nr::MUNMAP => {
             forget(a0, a1);
@@ -125,7 +126,7 @@ fn mediate(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isi
             }
             let r = changed(v, number, args, a0, a1);
             if a3 & 2 != 0 && !raw::is_err(r) {
-                v.unmap(a4, end(a4, a2));
+                paging::change(a4, end(a4, a2), 0);
             }
             r
         }
@@ -135,7 +136,7 @@ fn mediate(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isi
             let r = forward(v, number, args);
             if a2 & SHM_REMAP != 0 && !raw::is_err(r) {
                 if let Some(m) = paging::mapping(r as usize) {
-                    v.unmap(m.start, m.end);
+                    paging::change(m.start, m.end, 0);
                 }
             }
             r
@@ -180,8 +181,7 @@ fn mediate(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isi
         nr::SECCOMP if a0 < 2 => jail(v, number, args, a0 == 0, a2),
         nr::UNSHARE | nr::SETNS if threads::alone(b) => alone(b, v, number, args),
         nr::ARCH_PRCTL => arch_prctl(b, v, args),
-        nr::CLOSE | nr::FCNTL | nr::DUP | nr::IOCTL | nr::FSTAT if descriptors::hidden(a0) => CLOSED,
-        nr::DUP2 | nr::DUP3 if descriptors::hidden(a0) => CLOSED,
+        _ if descriptors::hidden(a0) && descriptors::takes(number) => CLOSED,
         nr::DUP2 | nr::DUP3 if descriptors::hidden(a1) => raw::err(errno::EBUSY),
         nr::CLOSE_RANGE => descriptors::close_range(a0, a1, a2),
         // What the guest's page tables cannot follow is as in a Linux built without it.
@@ -201,7 +201,26 @@ fn changed(v: &mut Vcpu, number: usize, args: &[usize; 6], start: usize, len: us
     let r = forward(v, number, args);
     if r != KEPT {
         // Even a call that fails may have changed a part.
-        v.unmap(start, end(start, len));
+        paging::change(start, end(start, len), 0);
+    }
+    r
+}
+
+/// mprotect(2) and its like. Where the program may do more now, as after a write barrier, it need not fault again.
+fn protect(v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isize {
+    const READ_WRITE: usize = 3;
+    let [start, len, prot, ..] = *args;
+    let to = end(start, len);
+    let r = forward(v, number, args);
+    if r != KEPT {
+        let plain = r == 0 && prot & READ_WRITE != 0 && prot & !7 == 0;
+        let bits = if plain && !faults::kernels(start, to) {
+            paging::rights(prot & PROT_WRITE != 0, prot & PROT_EXEC != 0)
+        } else {
+            // Even a call that fails may have changed a part.
+            0
+        };
+        paging::change(start, to, bits);
     }
     r
 }
@@ -218,10 +237,17 @@ fn mmap(v: &mut Vcpu, args: &[usize; 6]) -> isize {
     } else {
         forward(v, nr::MMAP, args)
     };
-    if code && !raw::is_err(r) && r != KEPT {
+    if raw::is_err(r) || r == KEPT {
+        return r;
+    }
+    let (start, to) = (r as usize, end(r as usize, len));
+    if code {
         let lock = slots::lock();
-        let start = r as usize;
-        modules::add(start, end(start, len), &lock);
+        modules::add(start, to, &lock);
+    }
+    let usable = prot & 3 != 0 && flags & MAP_GROWSDOWN == 0;
+    if usable && !faults::kernels(start, to) {
+        paging::fill_ahead(start, to, paging::rights(prot & PROT_WRITE != 0, prot & PROT_EXEC != 0));
     }
     r
 }
@@ -234,7 +260,9 @@ fn brk(v: &mut Vcpu, args: &[usize; 6]) -> isize {
     if r != KEPT {
         let (now, was) = (r as usize, BREAK.swap(r as usize, Ordering::Relaxed));
         if now < was {
-            v.unmap(end(now, 0), end(was, 0));
+            paging::change(end(now, 0), end(was, 0), 0);
+        } else if was != 0 {
+            paging::fill_ahead(end(was, 0), end(now, 0), paging::rights(true, false));
         }
     }
     r

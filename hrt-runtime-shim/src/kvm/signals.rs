@@ -471,10 +471,10 @@ fn deliver_masked(
     frame[1 + UC_MASK] = saved;
     frame[39..55].copy_from_slice(info);
 
-    let _ = faults::touch(v, at, true);
+    let write = |v: &Vcpu| user::put(at, &frame) && user::write(state, &v.xsave[..size + 4]);
+    // What fails at first may be a stack that has yet to grow.
     let written = action.flags & flag::RESTORER != 0
-        && user::put(at, &frame)
-        && write_state(state, &v.xsave[..size + 4]);
+        && (write(v) || faults::touch(v, at, true).is_ok() && write(v));
     if !written {
         // There is no room on the program's stack.
         faults::die_by(SIGSEGV);
@@ -506,30 +506,6 @@ fn deliver_masked(
 pub fn initial_state(x: &mut [u8; 4096]) {
     x[0..2].copy_from_slice(&0x37fu16.to_le_bytes());
     x[24..28].copy_from_slice(&0x1f80u32.to_le_bytes());
-}
-
-fn write_state(mut at: usize, mut from: &[u8]) -> bool {
-    while !from.is_empty() {
-        let n = from.len().min(512);
-        let mut piece = [0u8; 512];
-        piece[..n].copy_from_slice(&from[..n]);
-        let whole = n == 512;
-        let done = if whole {
-            user::put(at, &piece)
-        } else {
-            // The rest is a multiple of four bytes.
-            (0..n / 4).all(|i| {
-                let word: [u8; 4] = [piece[4 * i], piece[4 * i + 1], piece[4 * i + 2], piece[4 * i + 3]];
-                user::put(at + 4 * i, &word)
-            })
-        };
-        if !done {
-            return false;
-        }
-        at += n;
-        from = &from[n..];
-    }
-    true
 }
 
 /// rt_sigreturn(2): the program's registers are then those of the frame.
