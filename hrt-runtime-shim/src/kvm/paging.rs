@@ -316,7 +316,9 @@ pub fn rights(write: bool, execute: bool) -> u64 {
 pub fn fill_ahead(from: usize, to: usize, bits: u64) {
     let mut at = from;
     while at < to && to - from <= AHEAD {
-        if fill(from, to, at, bits).is_err() {
+        // A memory slot is not made for what may never be used.
+        let known = NUMBERS[at >> WINDOW_SHIFT].load(Ordering::Relaxed) != 0;
+        if !known || fill(from, to, at, bits).is_err() {
             return;
         }
         at = (at & !(2 * 1024 * 1024 - 1)) + 2 * 1024 * 1024;

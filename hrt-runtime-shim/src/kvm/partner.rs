@@ -214,13 +214,14 @@ fn protect(v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isize {
     let r = forward(v, number, args);
     if r != KEPT {
         let plain = r == 0 && prot & READ_WRITE != 0 && prot & !7 == 0;
-        let bits = if plain && !faults::kernels(start, to) {
-            paging::rights(prot & PROT_WRITE != 0, prot & PROT_EXEC != 0)
+        if plain && !faults::kernels(start, to) {
+            let bits = paging::rights(prot & PROT_WRITE != 0, prot & PROT_EXEC != 0);
+            paging::change(start, to, bits);
+            paging::fill_ahead(start, to, bits);
         } else {
             // Even a call that fails may have changed a part.
-            0
-        };
-        paging::change(start, to, bits);
+            paging::change(start, to, 0);
+        }
     }
     r
 }
