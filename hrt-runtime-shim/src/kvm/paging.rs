@@ -55,7 +55,7 @@ static LIMIT: AtomicUsize = AtomicUsize::new(0);
 static VM: AtomicUsize = AtomicUsize::new(0);
 
 /// What is mapped ahead of use, at most.
-const AHEAD: usize = 4 * 1024 * 1024;
+const AHEAD: usize = 16 * 1024 * 1024;
 
 /// Table pages come from chunks, which the guest writes through one large page each, at their alias.
 const CHUNK: usize = 512 * PAGE;
@@ -315,7 +315,9 @@ pub fn rights(write: bool, execute: bool) -> u64 {
 /// done at a fault.
 pub fn fill_ahead(from: usize, to: usize, bits: u64) {
     let mut at = from;
-    while at < to && to - from <= AHEAD {
+    // Table pages are never given back: half of them are kept for what is used.
+    let room = TABLES.load(Ordering::Relaxed) < MAX_CHUNKS * 256;
+    while at < to && to - from <= AHEAD && room {
         // A memory slot is not made for what may never be used.
         let known = NUMBERS[at >> WINDOW_SHIFT].load(Ordering::Relaxed) != 0;
         if !known || fill(from, to, at, bits).is_err() {
