@@ -12,7 +12,7 @@ mod paging;
 mod partner;
 mod signals;
 mod threads;
-pub mod vcpu;
+mod vcpu;
 mod wire;
 
 use crate::entry::Context;
@@ -179,10 +179,16 @@ fn boot(v: &mut Vcpu, ring: Option<u8>) -> Result<(), &'static str> {
         return Err("/dev/kvm has another interface than version 12, or a jail forbids to ask");
     }
     for (wanted, missing) in [
-        (capability::USER_MEMORY, "KVM cannot map the process's memory"),
+        (
+            capability::USER_MEMORY,
+            "KVM cannot map the process's memory",
+        ),
         (capability::XSAVE, "KVM cannot save vector state"),
         (capability::XCRS, "KVM cannot set XCR0"),
-        (capability::IMMEDIATE_EXIT, "KVM has no immediate exit (it came with Linux 4.13)"),
+        (
+            capability::IMMEDIATE_EXIT,
+            "KVM has no immediate exit (it came with Linux 4.13)",
+        ),
     ] {
         if ask(request::CHECK_EXTENSION, wanted) <= 0 {
             return Err(missing);
@@ -194,7 +200,9 @@ fn boot(v: &mut Vcpu, ring: Option<u8>) -> Result<(), &'static str> {
     make_vm(device).map_err(|e| match -e as i32 {
         errno::ENOMEM => "no memory for a VM",
         errno::EMFILE | errno::ENFILE => "no VM can be made: too many open files",
-        errno::EBUSY => "no VM can be made: the processor's virtualization is in use by another program",
+        errno::EBUSY => {
+            "no VM can be made: the processor's virtualization is in use by another program"
+        }
         _ => "no VM can be made",
     })?;
     let slots = ask(request::CHECK_EXTENSION, capability::NR_MEMSLOTS).max(32) as usize;
@@ -202,11 +210,12 @@ fn boot(v: &mut Vcpu, ring: Option<u8>) -> Result<(), &'static str> {
     // What is promised for any KVM; one that emulates reports more than it holds.
     paging::init(vcpu::vm(), slots, address_bits.min(39))?;
     vcpu::init(device)?;
-    v.create(descriptors::protect).map_err(|e| match -e as i32 {
-        errno::ENOMEM => "no memory for a virtual CPU",
-        errno::EMFILE => "no virtual CPU can be made: too many open files",
-        _ => "no virtual CPU can be made as it is needed",
-    })?;
+    v.create(descriptors::protect)
+        .map_err(|e| match -e as i32 {
+            errno::ENOMEM => "no memory for a virtual CPU",
+            errno::EMFILE => "no virtual CPU can be made: too many open files",
+            _ => "no virtual CPU can be made as it is needed",
+        })?;
     let emulated = v.time_ring0() > EMULATED;
     vcpu::set_ring(ring.unwrap_or(if emulated { 3 } else { 0 }));
     if !paging::open_maps(descriptors::protect) {
