@@ -5,6 +5,7 @@
 //! The guest leaves for system calls and exceptions; the partner serves them ([`partner`], [`faults`], [`signals`],
 //! [`threads`]) and goes back.
 
+mod api;
 mod descriptors;
 mod faults;
 mod gate;
@@ -32,7 +33,7 @@ use wire::{Regs, capability, request};
 /// The descriptor of /dev/kvm.
 static DEVICE: AtomicI32 = AtomicI32::new(-1);
 /// Cycles for a turn of an empty loop in ring 0 from which on its instructions must be emulated.
-const EMULATED: u64 = 100;
+const EMULATED: u64 = 500;
 
 unsafe extern "C" {
     /// Returns twice: in the guest, once `work(b)` has run it with the registers that are stored to `regs`. The calling thread
@@ -135,7 +136,7 @@ impl Machine for Kvm {
         // SAFETY: a page, aligned; the components are those that the processor has on.
         unsafe { hrt_kvm_xsave(xsave, xcr0 as u32, (xcr0 >> 32) as u32) };
         v.set_xsave();
-        v.set_bases(fs_base(), b as u64);
+        v.set_bases(fs_base());
         // SAFETY: the guest goes on here with this very stack, which the partner leaves to it.
         unsafe { hrt_kvm_start(&raw mut v.regs, (*b).stack_top, b, partner::work) };
         Ok(())
@@ -217,6 +218,10 @@ fn boot(v: &mut Vcpu, ring: Option<u8>) -> Result<(), &'static str> {
             _ => "no virtual CPU can be made as it is needed",
         })?;
     let emulated = v.time_ring0() > EMULATED;
+    api::EMULATED.store(emulated, Ordering::Relaxed);
+    if emulated && ring == Some(0) {
+        return Err("HRT_RING=0: this KVM emulates ring 0, instruction by instruction and not all of them");
+    }
     vcpu::set_ring(ring.unwrap_or(if emulated { 3 } else { 0 }));
     if !paging::open_maps(descriptors::protect) {
         return Err("/proc is not there");
@@ -253,7 +258,7 @@ fn unmake() {
 }
 
 /// In the child of a fork: makes a VM like the parent's for the one thread there is, whose vector state is in `v.xsave`.
-fn remake(v: &mut Vcpu, fs: u64, b: *mut Block) -> Result<(), isize> {
+fn remake(v: &mut Vcpu, fs: u64) -> Result<(), isize> {
     make_vm(DEVICE.load(Ordering::Relaxed))?;
     paging::adopt(vcpu::vm())?;
     if !paging::open_maps(descriptors::protect) {
@@ -261,6 +266,6 @@ fn remake(v: &mut Vcpu, fs: u64, b: *mut Block) -> Result<(), isize> {
     }
     v.create(descriptors::protect)?;
     v.set_xsave();
-    v.set_bases(fs, b as u64);
+    v.set_bases(fs);
     Ok(())
 }

@@ -243,7 +243,14 @@ fn physical(at: usize) -> Result<u64, &'static str> {
     Ok((((n - 1) as u64) << WINDOW_SHIFT) | (at & (WINDOW - 1)) as u64)
 }
 
-/// The process's address of a guest-physical one.
+/// The process's address of guest-physical address `physical`, if that is in a window.
+#[must_use]
+pub fn process_address(physical: u64) -> Option<usize> {
+    let n = usize::try_from(physical >> WINDOW_SHIFT).ok()?;
+    (n < USED.load(Ordering::Acquire)).then(|| at_physical(physical) + physical as usize % PAGE)
+}
+
+/// The process's address of the page that an entry leads to.
 fn at_physical(entry: u64) -> usize {
     let p = (entry & ADDRESS) as usize;
     ADDRESSES[p >> WINDOW_SHIFT].load(Ordering::Relaxed) + (p & (WINDOW - 1))
@@ -313,9 +320,12 @@ pub fn fill(from: usize, to: usize, around: usize, bits: u64) -> Result<(), &'st
     for i in 0..(to - from) / PAGE {
         // SAFETY: entries of one table of ours; the lock is held. A piece lies in one window.
         unsafe {
-            first
-                .add(i)
-                .write_volatile((page + (i * PAGE) as u64) | bits | bit::PRESENT | bit::SEEN);
+            let entry = first.add(i);
+            // The program's own, unless it is the page that it needs now.
+            if *entry & hrt_abi::api::ENTRY_OWNED != 0 && from + i * PAGE != around & !(PAGE - 1) {
+                continue;
+            }
+            entry.write_volatile((page + (i * PAGE) as u64) | bits | bit::PRESENT | bit::SEEN);
         }
     }
     Ok(())

@@ -179,14 +179,15 @@ fn mediate(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isi
         },
         // SECCOMP_SET_MODE_STRICT and SECCOMP_SET_MODE_FILTER; others only ask
         nr::SECCOMP if a0 < 2 => jail(v, number, args, a0 == 0, a2),
-        nr::UNSHARE | nr::SETNS if threads::alone(b) => alone(b, v, number, args),
-        nr::ARCH_PRCTL => arch_prctl(b, v, args),
+        nr::UNSHARE | nr::SETNS if threads::alone(b) => alone(v, number, args),
+        nr::ARCH_PRCTL => arch_prctl(v, args),
         nr::CLOSE | nr::FCNTL | nr::DUP | nr::IOCTL | nr::FSTAT if descriptors::hidden(a0) => {
             CLOSED
         }
         nr::DUP2 | nr::DUP3 if descriptors::hidden(a0) => CLOSED,
         nr::DUP2 | nr::DUP3 if descriptors::hidden(a1) => raw::err(errno::EBUSY),
         nr::CLOSE_RANGE => descriptors::close_range(a0, a1, a2),
+        hrt_abi::api::CALL => super::api::call(b, args),
         // What the guest's page tables cannot follow is as in a Linux built without it.
         nr::USERFAULTFD | nr::MODIFY_LDT => raw::err(errno::ENOSYS),
         nr::PKEY_ALLOC => raw::err(errno::ENOSPC),
@@ -264,7 +265,7 @@ fn waiting(v: &mut Vcpu, number: usize, args: &[usize; 6], mask: usize, size: us
     r
 }
 
-fn arch_prctl(b: *mut Block, v: &mut Vcpu, args: &[usize; 6]) -> isize {
+fn arch_prctl(v: &mut Vcpu, args: &[usize; 6]) -> isize {
     const SET_GS: u32 = 0x1001;
     const SET_FS: u32 = 0x1002;
     const GET_FS: u32 = 0x1003;
@@ -280,7 +281,7 @@ fn arch_prctl(b: *mut Block, v: &mut Vcpu, args: &[usize; 6]) -> isize {
     match args[0] as u32 {
         SET_FS if args[1] >= paging::USER_END => raw::err(errno::EPERM),
         SET_FS => {
-            v.set_bases(args[1] as u64, b as u64);
+            v.set_bases(args[1] as u64);
             0
         }
         GET_FS => put(v.sregs().fs.base),
@@ -294,7 +295,7 @@ fn arch_prctl(b: *mut Block, v: &mut Vcpu, args: &[usize; 6]) -> isize {
 }
 
 /// Sends on a call that Linux may refuse to a process with more than one thread, as a VM makes it.
-fn alone(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isize {
+fn alone(v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isize {
     let r = forward(v, number, args);
     if r != raw::err(errno::EINVAL) {
         return r;
@@ -306,7 +307,7 @@ fn alone(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isize
     // SAFETY: the program asked for it.
     let r = unsafe { raw::syscall6(number, *args) };
     v.regs.rax = r as u64;
-    if super::remake(v, fs, b).is_err() {
+    if super::remake(v, fs).is_err() {
         give_up(v, fs, mask);
     }
     // A signal that waits has blocked all others already.

@@ -227,7 +227,7 @@ fn prepare(v: &Vcpu, fs: u64) -> Option<*mut Block> {
     }
     c.xsave = v.xsave;
     c.set_xsave();
-    c.set_bases(fs, child as u64);
+    c.set_bases(fs);
     Some(child)
 }
 
@@ -279,7 +279,7 @@ fn copy(
         }
         v.regs.rax = 0;
         super::unmake();
-        if super::remake(v, fs, b).is_err() {
+        if super::remake(v, fs).is_err() {
             // As `auto` does at the start: the program runs all the same.
             partner::give_up(v, fs, mask);
         }
