@@ -1,8 +1,8 @@
-//! The kernel's micro-benchmarks: each operation in a plainly linked process and in a hybridized one, side by side.
+//! The kernel's micro-benchmarks: each operation in a plainly linked process and in hybridized ones, side by side.
 //!
-//! `micro.c` runs an operation N times and prints how long that took; criterion asks for N and does the statistics. After
-//! that a table with the ratios, from rounds in which plain and hybrid take turns: these machines are noisy, and only
-//! what was measured in one go can be compared.
+//! `micro.c` runs an operation N times and prints how long that took; criterion asks for N and does the statistics for plain and
+//! hosted. After that a table of all platforms that this machine has, with the ratios, from rounds in which they take turns:
+//! these machines are noisy, and only what was measured in one go can be compared.
 
 use criterion::Criterion;
 use std::path::{Path, PathBuf};
@@ -22,11 +22,19 @@ const OPERATIONS: &[(&str, u64)] = &[
     ("barrier", 3_000),
     ("thread", 500),
     ("fork", 100),
+    ("touch", 20_480),
+    ("switch", 2_000),
 ];
+/// Where a VM's exits are emulated, fewer of each: a hundredth of the above, and at least this.
+const FEWEST: u64 = 20;
+/// A table of so many rounds; `MV_BENCH_ROUNDS` sets another number.
 const ROUNDS: usize = 31;
 /// Process starts for one sample.
 const STARTS: u32 = 20;
-const KINDS: [&str; 2] = ["plain", "hybrid"];
+/// How programs are linked.
+const LINKS: [&str; 2] = ["plain", "hybrid"];
+/// What is compared: plain, and the platforms.
+const KINDS: [&str; 3] = ["plain", "hosted", "kvm"];
 
 /// The programs to compare, built anew.
 struct Programs {
@@ -44,7 +52,7 @@ impl Programs {
             "#include <stdio.h>\nint main(void) { puts(\"hello\"); return 0; }\n",
         )
         .expect("writable");
-        for (kind, compiler) in KINDS.iter().zip(["cc".into(), mv_cc()]) {
+        for (kind, compiler) in LINKS.iter().zip(["cc".into(), mv_cc()]) {
             for (source, name, flags) in [
                 (&source, "micro", &["-O2"][..]),
                 (&hello, "hello-static", &["-O2", "-static"]),
@@ -65,8 +73,9 @@ impl Programs {
     }
 
     fn command(&self, name: &str, kind: &str) -> Command {
-        let mut c = Command::new(self.dir.path().join(format!("{name}-{kind}")));
-        c.env("HRT_PLATFORM", "hosted")
+        let link = LINKS[usize::from(kind != "plain")];
+        let mut c = Command::new(self.dir.path().join(format!("{name}-{link}")));
+        c.env("HRT_PLATFORM", kind)
             .env_remove("HRT_STATS")
             .env_remove("HRT_TRACE")
             .stdin(Stdio::null());
@@ -121,48 +130,102 @@ fn quantile(sorted: &[f64], q: f64) -> f64 {
     sorted[((sorted.len() - 1) as f64 * q).round() as usize]
 }
 
-/// One line of the table from samples of both kinds.
-fn line(name: &str, unit: &str, samples: &[Vec<f64>; 2]) {
-    let [mut plain, mut hybrid] = samples.clone();
-    let mut ratios: Vec<f64> = plain.iter().zip(&hybrid).map(|(p, h)| h / p).collect();
-    for v in [&mut plain, &mut hybrid, &mut ratios] {
-        v.sort_by(f64::total_cmp);
+/// One line of the table from samples of each kind.
+fn line(name: &str, unit: &str, samples: &[Vec<f64>]) {
+    print!("{name:<14}");
+    for (k, have) in samples.iter().enumerate() {
+        let mut sorted = have.clone();
+        sorted.sort_by(f64::total_cmp);
+        let (median, p99) = (quantile(&sorted, 0.5), quantile(&sorted, 0.99));
+        print!(" {median:>10.0} {p99:>10.0}");
+        if k > 0 {
+            let mut ratios: Vec<f64> = samples[0].iter().zip(have).map(|(p, h)| h / p).collect();
+            ratios.sort_by(f64::total_cmp);
+            print!(" {:>7.3}", quantile(&ratios, 0.5));
+        }
     }
-    println!(
-        "{name:<14} {:>10.0} {:>10.0} {:>10.0} {:>10.0}  {unit:<7} {:.3}",
-        quantile(&plain, 0.5),
-        quantile(&plain, 0.99),
-        quantile(&hybrid, 0.5),
-        quantile(&hybrid, 0.99),
-        quantile(&ratios, 0.5)
-    );
+    println!("  {unit}");
+}
+
+/// Samples of each of `kinds`, in rounds; each goes first as often as the others.
+fn rounds(kinds: &[&str], rounds: usize, sample: impl Fn(&str) -> f64) -> Vec<Vec<f64>> {
+    let mut samples = vec![Vec::new(); kinds.len()];
+    for round in 0..rounds {
+        for i in 0..kinds.len() {
+            let k = (round + i) % kinds.len();
+            samples[k].push(sample(kinds[k]));
+        }
+    }
+    samples
+}
+
+/// What the kvm platform is here, from a program's own statistics; an error if it cannot run.
+fn kvm(programs: &Programs) -> Result<String, String> {
+    let stats = programs.dir.path().join("stats");
+    let out = programs
+        .command("hello-static", "kvm")
+        .env("HRT_STATS", &stats)
+        .output()
+        .map_err(|e| e.to_string())?;
+    if !out.status.success() {
+        return Err(String::from_utf8_lossy(&out.stderr).trim().to_owned());
+    }
+    let text = std::fs::read_to_string(stats).map_err(|e| e.to_string())?;
+    let ring = text
+        .split("\"ring\":")
+        .nth(1)
+        .and_then(|t| t.chars().next());
+    Ok(match ring {
+        Some('0') => "ring 0, on hardware virtualization".to_owned(),
+        Some('3') => "ring 3, where ring 0 is emulated or HRT_RING says so".to_owned(),
+        _ => return Err(format!("no ring in {text}")),
+    })
 }
 
 fn table(programs: &Programs) {
-    println!(
-        "\noperation           plain        p99     hybrid        p99  unit    ratio (median of pairs)"
-    );
-    for (operation, n) in OPERATIONS {
-        let mut samples = [Vec::new(), Vec::new()];
-        for round in 0..ROUNDS {
-            // Each kind goes first as often as the other.
-            for k in [round % 2, 1 - round % 2] {
-                let (_, cycles) = programs.run(KINDS[k], operation, *n);
-                samples[k].push(cycles as f64 / *n as f64);
-            }
+    let mut kinds = KINDS.to_vec();
+    let mut ring3 = false;
+    println!();
+    match kvm(programs) {
+        Ok(what) => {
+            ring3 = what.starts_with("ring 3");
+            println!("kvm: {what}");
         }
+        Err(why) => {
+            println!("SKIPPED kvm: {why}");
+            kinds.pop();
+        }
+    }
+    let n_rounds = std::env::var("MV_BENCH_ROUNDS")
+        .ok()
+        .and_then(|v| v.parse().ok())
+        .unwrap_or(ROUNDS);
+    print!("{:<14} {:>10} {:>10}", "operation", "plain", "p99");
+    for kind in &kinds[1..] {
+        print!(" {kind:>10} {:>10} {:>7}", "p99", "ratio");
+    }
+    println!("  (medians of {n_rounds} rounds; ratio: median of the rounds')");
+    for (operation, n) in OPERATIONS {
+        let samples = rounds(&kinds, n_rounds, |kind| {
+            let n = match kind {
+                "kvm" if ring3 => (n / 100).max(FEWEST),
+                _ => *n,
+            };
+            programs.run(kind, operation, n).1 as f64 / n as f64
+        });
         line(operation, "cycles", &samples);
     }
     for hello in ["hello-static", "hello-dynamic"] {
-        let mut samples = [Vec::new(), Vec::new()];
-        for round in 0..ROUNDS {
-            for k in [round % 2, 1 - round % 2] {
-                let t = programs.starts(KINDS[k], hello, u64::from(STARTS));
-                samples[k].push(t.as_secs_f64() * 1e6 / f64::from(STARTS));
-            }
-        }
+        let samples = rounds(&kinds, n_rounds, |kind| {
+            let t = programs.starts(kind, hello, u64::from(STARTS));
+            t.as_secs_f64() * 1e6 / f64::from(STARTS)
+        });
         line(hello, "µs", &samples);
     }
+    let samples = rounds(&kinds, n_rounds.min(5), |kind| {
+        programs.run(kind, "memory", 0).0 as f64
+    });
+    line("resident", "KiB", &samples);
 }
 
 fn main() {
@@ -174,8 +237,8 @@ fn main() {
         .configure_from_args();
     for (operation, _) in OPERATIONS {
         let mut group = criterion.benchmark_group(*operation);
-        for kind in KINDS {
-            group.bench_function(kind, |b| {
+        for kind in &KINDS[..2] {
+            group.bench_function(*kind, |b| {
                 b.iter_custom(|n| Duration::from_nanos(programs.run(kind, operation, n).0));
             });
         }
@@ -183,8 +246,10 @@ fn main() {
     }
     for hello in ["hello-static", "hello-dynamic"] {
         let mut group = criterion.benchmark_group(hello);
-        for kind in KINDS {
-            group.bench_function(kind, |b| b.iter_custom(|n| programs.starts(kind, hello, n)));
+        for kind in &KINDS[..2] {
+            group.bench_function(*kind, |b| {
+                b.iter_custom(|n| programs.starts(kind, hello, n))
+            });
         }
         group.finish();
     }

@@ -1,7 +1,7 @@
 // What `calls.rs` times: one operation, ITERATIONS times, in this process. Prints the time in nanoseconds and in cycles of
 // the time-stamp counter.
 //
-// usage: micro OPERATION ITERATIONS
+// usage: micro OPERATION ITERATIONS, or micro memory 0: the most memory that was resident, in KiB
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <signal.h>
@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -59,6 +60,34 @@ static void op_fork(void) {
     waitpid(p, NULL, 0);
 }
 
+// Memory: the first touch of a page, a page each; 512 at a time.
+static void op_touch(void) {
+    static char *area;
+    static long next = 512;
+    if (next == 512) {
+        if (area)
+            munmap(area, 512 * 4096);
+        area = mmap(NULL, 512 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        next = 0;
+    }
+    area[4096 * next++] = 1;
+}
+// A byte to another thread and back.
+static int there[2], back[2];
+static void *echo(void *arg) {
+    char c;
+    while (read(there[0], &c, 1) == 1 && write(back[1], &c, 1) == 1) {}
+    return arg;
+}
+static void op_switch(void) {
+    static pthread_t t;
+    char c = 1;
+    if (!t && (pipe(there) || pipe(back) || pthread_create(&t, NULL, echo, NULL)))
+        exit(2);
+    if (write(there[1], &c, 1) != 1 || read(back[0], &c, 1) != 1)
+        exit(2);
+}
+
 static const struct {
     const char *name;
     void (*run)(void);
@@ -66,12 +95,19 @@ static const struct {
     {"getpid", op_getpid},   {"getppid", op_getppid}, {"syscall", op_syscall}, {"read", op_read},
     {"write", op_write},     {"sigprocmask", op_sigprocmask}, {"mmap", op_mmap}, {"signal", op_signal},
     {"barrier", op_barrier}, {"thread", op_thread},   {"fork", op_fork},
+    {"touch", op_touch},     {"switch", op_switch},
 };
 
 int main(int argc, char **argv) {
     if (argc != 3)
         return 2;
     long n = atol(argv[2]);
+    if (!strcmp(argv[1], "memory")) {
+        struct rusage u;
+        getrusage(RUSAGE_SELF, &u);
+        printf("%ld 0\n", u.ru_maxrss);
+        return 0;
+    }
     void (*run)(void) = NULL;
     for (size_t i = 0; i < sizeof operations / sizeof *operations; i++)
         if (!strcmp(operations[i].name, argv[1]))

@@ -4,6 +4,8 @@
 //! change of [`ABI_VERSION`]: a payload never meets a stub of another version, because both travel in one file.
 #![cfg_attr(not(test), no_std)]
 
+pub mod api;
+
 use core::mem::size_of;
 
 /// Version of every structure in this crate.

@@ -5,8 +5,8 @@
 //! call site a *slot* ([`slots`]) and patches the site to jump there ([`patch`]). Calls that are just forwarded never
 //! leave the slot; others enter the kernel ([`frame`], [`dispatch`]) on the thread's kernel stack ([`block`]).
 
-pub mod dispatch;
-pub mod frame;
+pub(crate) mod dispatch;
+pub(crate) mod frame;
 mod signals;
 mod threads;
 

@@ -62,6 +62,8 @@ pub struct Block {
     /// 1 while a signal frame is moved to the program's stack.
     pub moving: u32,
     reserved: u32,
+    /// The thread's page-fault handler on `kvm`, by its alias; 0: none.
+    pub fault_area: u64,
     /// Next block in the list of all.
     next: AtomicPtr<Block>,
     /// Calls served, by number (counted only if a report was asked for).
@@ -213,6 +215,7 @@ unsafe fn reset(b: *mut Block) {
         (*b).sigsys_pending = 0;
         (*b).borrowed = 0;
         (*b).moving = 0;
+        (*b).fault_area = 0;
         (*b).alt = AltStack::NONE;
     }
 }
@@ -257,7 +260,13 @@ pub fn real_signal_stack() -> AltStack {
 }
 
 /// sigaltstack(2) for the program, whose stack pointer is `rsp`. `taken` is called once Linux holds the program's stack.
-pub fn sigaltstack(b: *mut Block, new: usize, old: usize, rsp: usize, taken: impl FnOnce()) -> isize {
+pub fn sigaltstack(
+    b: *mut Block,
+    new: usize,
+    old: usize,
+    rsp: usize,
+    taken: impl FnOnce(),
+) -> isize {
     // SAFETY: the calling thread's own block.
     let mut shown = unsafe { (*b).alt };
     let on = shown.holds(rsp);

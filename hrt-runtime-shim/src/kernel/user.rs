@@ -49,23 +49,35 @@ pub fn get<T: Plain>(at: usize) -> Option<T> {
 
 /// Copies `value` to `to`; false if that cannot be written.
 pub fn put<T: Copy>(to: usize, value: &T) -> bool {
+    // SAFETY: a value's own bytes.
+    unsafe { put_bytes(to, core::ptr::from_ref(value).cast(), size_of::<T>()) }
+}
+
+/// Copies `bytes` (at least eight, at most a page) to `to`; false if that cannot be written.
+pub fn write(to: usize, bytes: &[u8]) -> bool {
+    // SAFETY: a slice's own bytes.
+    unsafe { put_bytes(to, bytes.as_ptr(), bytes.len()) }
+}
+
+/// # Safety
+/// There are `len` bytes at `from`.
+unsafe fn put_bytes(to: usize, from: *const u8, len: usize) -> bool {
     if CONFINED.load(Ordering::Relaxed) {
         // SAFETY: the program asked for it to be written; a bad address faults in the kernel.
-        unsafe { (to as *mut T).write_unaligned(*value) };
+        unsafe { (to as *mut u8).copy_from(from, len) };
         return true;
     }
-    let here = core::ptr::from_ref(value) as usize;
     // SAFETY: writes where the program asked for it, or fails.
-    let n = unsafe { copy(nr::PROCESS_VM_WRITEV, here, to, size_of::<T>()) };
-    if n == size_of::<T>() as isize {
+    let n = unsafe { copy(nr::PROCESS_VM_WRITEV, from as usize, to, len) };
+    if n == len as isize {
         return true;
     }
-    if n == raw::err(errno::EFAULT) || n >= 0 || !can_read(to, size_of::<T>()) {
+    if n == raw::err(errno::EFAULT) || n >= 0 || !can_read(to, len) {
         return false;
     }
     // The call is not permitted here (a jail that was there before us): write directly; a read-only page faults as it would for libc.
     // SAFETY: readable, and the program asked for it to be written.
-    unsafe { (to as *mut T).write_unaligned(*value) };
+    unsafe { (to as *mut u8).copy_from(from, len) };
     true
 }
 

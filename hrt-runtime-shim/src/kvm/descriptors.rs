@@ -27,7 +27,13 @@ pub fn protect(fd: i32) -> i32 {
     let mut limit = [0u64; 2];
     // SAFETY: writes a local; the descriptors are ours.
     unsafe {
-        raw::syscall4(nr::PRLIMIT64, 0, RLIMIT_NOFILE, 0, (&raw mut limit) as usize);
+        raw::syscall4(
+            nr::PRLIMIT64,
+            0,
+            RLIMIT_NOFILE,
+            0,
+            (&raw mut limit) as usize,
+        );
         let from = ABOVE.min((limit[0] as usize).saturating_sub(64));
         let up = raw::syscall4(nr::FCNTL, fd as usize, F_DUPFD_CLOEXEC, from, 0);
         let kept = if raw::is_err(up) { fd } else { up as i32 };
@@ -53,7 +59,7 @@ pub fn close(fd: i32) {
 /// close_range(2) for the program: what is hidden stays open.
 pub fn close_range(first: usize, last: usize, flags: usize) -> isize {
     const CLOEXEC: usize = 4;
-    let (mut first, last) = (first as u32 as usize, last as u32 as usize);
+    let (first, last) = (first as u32 as usize, last as u32 as usize);
     let call = |first: usize, last: usize| {
         // SAFETY: the program asked for it; none of the descriptors is ours.
         unsafe { raw::syscall4(nr::CLOSE_RANGE, first, last, flags, 0) }
@@ -62,18 +68,71 @@ pub fn close_range(first: usize, last: usize, flags: usize) -> isize {
         // The kernel's are closed by exec anyway.
         return call(first, last);
     }
-    for fd in first..=last.min(MAX - 1) {
-        if hidden(fd) {
-            if first < fd {
-                let r = call(first, fd - 1);
-                if r != 0 {
-                    return r;
-                }
+    let mut from = first;
+    while from <= last {
+        let next = (from..=last.min(MAX - 1)).find(|fd| hidden(*fd));
+        let Some(fd) = next else {
+            return call(from, last);
+        };
+        if from < fd {
+            let r = call(from, fd - 1);
+            if r != 0 {
+                return r;
             }
-            first = fd + 1;
         }
+        from = fd + 1;
     }
-    if first <= last { call(first, last) } else { 0 }
+    0
+}
+
+/// True if the first argument of system call `number` is a descriptor.
+#[must_use]
+pub fn takes(number: usize) -> bool {
+    // Ranges of the x86-64 table (Linux, `arch/x86/entry/syscalls/syscall_64.tbl`).
+    const TAKE: [(usize, usize); 40] = [
+        (0, 1),     // read, write
+        (3, 3),     // close
+        (5, 5),     // fstat
+        (8, 8),     // lseek
+        (16, 20),   // ioctl, pread64, pwrite64, readv, writev
+        (32, 33),   // dup, dup2
+        (40, 40),   // sendfile
+        (42, 52),   // connect to getpeername
+        (54, 55),   // setsockopt, getsockopt
+        (72, 75),   // fcntl, flock, fsync, fdatasync
+        (77, 78),   // ftruncate, getdents
+        (81, 81),   // fchdir
+        (91, 91),   // fchmod
+        (93, 93),   // fchown
+        (138, 138), // fstatfs
+        (187, 187), // readahead
+        (190, 190), // fsetxattr
+        (193, 193), // fgetxattr
+        (196, 196), // flistxattr
+        (199, 199), // fremovexattr
+        (217, 217), // getdents64
+        (221, 221), // fadvise64
+        (232, 233), // epoll_wait, epoll_ctl
+        (254, 255), // inotify_add_watch, inotify_rm_watch
+        (257, 265), // openat to linkat
+        (267, 269), // readlinkat, fchmodat, faccessat
+        (275, 278), // splice, tee, sync_file_range, vmsplice
+        (280, 281), // utimensat, epoll_pwait
+        (285, 288), // fallocate, timerfd_settime, timerfd_gettime, accept4
+        (292, 292), // dup3
+        (295, 296), // preadv, pwritev
+        (299, 299), // recvmmsg
+        (306, 308), // syncfs, sendmmsg, setns
+        (326, 328), // copy_file_range, preadv2, pwritev2
+        (332, 332), // statx
+        (426, 427), // io_uring_enter, io_uring_register
+        (437, 437), // openat2
+        (439, 439), // faccessat2
+        (441, 441), // epoll_pwait2
+        (452, 452), // fchmodat2
+    ];
+    TAKE.iter()
+        .any(|(low, high)| (*low..=*high).contains(&number))
 }
 
 /// What the program is told when it names a descriptor of the kernel's.

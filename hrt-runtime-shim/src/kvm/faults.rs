@@ -1,7 +1,7 @@
 //! Exceptions of the guest: page faults are served from what Linux has mapped; all else becomes the signal that Linux
 //! would send.
 
-use super::paging::{self, Mapping, USER_END, bit};
+use super::paging::{self, Mapping, USER_END};
 use super::signals::{self, Trap};
 use super::vcpu::Vcpu;
 use crate::kernel::block::{self, BLOCK_SIZE, Block};
@@ -57,7 +57,10 @@ hrt_touch_failed:
 /// If `rip` is an access of the partner's that may fail: where it goes on then.
 #[must_use]
 pub fn guarded(rip: usize) -> Option<usize> {
-    let access = [hrt_touch_read as *const () as usize, hrt_touch_write as *const () as usize];
+    let access = [
+        hrt_touch_read as *const () as usize,
+        hrt_touch_write as *const () as usize,
+    ];
     access
         .contains(&rip)
         .then_some(hrt_touch_failed as *const () as usize)
@@ -65,9 +68,9 @@ pub fn guarded(rip: usize) -> Option<usize> {
 
 /// Accesses the program's memory at `at` as the program would, which may make its stack grow.
 ///
-/// # Errors
-/// The signal that Linux sends for it.
-pub fn touch(v: &mut Vcpu, at: usize, write: bool) -> Result<(), Guarded> {
+/// False if Linux sends a signal for it, which is in `v.guard` then.
+#[must_use]
+pub fn touch(v: &mut Vcpu, at: usize, write: bool) -> bool {
     const FAULTS: u64 = 1 << (signals::SIGSEGV - 1) | 1 << (signals::SIGBUS - 1);
     v.guard.sig = 0;
     let held = [signals::SIGSEGV, signals::SIGBUS].map(|sig| (sig, signals::catch(sig)));
@@ -88,7 +91,7 @@ pub fn touch(v: &mut Vcpu, at: usize, write: bool) -> Result<(), Guarded> {
             signals::put_back(sig, &held);
         }
     }
-    if r == 0 { Ok(()) } else { Err(v.guard) }
+    r == 0
 }
 
 /// Ranges that the program may read and not write: the kernel's.
@@ -97,6 +100,12 @@ fn kernel_ranges() -> impl Iterator<Item = Range<usize>> {
     core::iter::once(image..image + IMAGE_SIZE.load(Ordering::Relaxed))
         .chain(paging::chunks())
         .chain(block::all().map(|b| b as usize..b as usize + BLOCK_SIZE))
+}
+
+/// True if some of `from..to` is the kernel's.
+#[must_use]
+pub fn kernels(from: usize, to: usize) -> bool {
+    kernel_ranges().any(|r| r.start < to && from < r.end)
 }
 
 /// The part of `m` around `at` that is all the kernel's or all the program's.
@@ -157,7 +166,7 @@ pub fn exception(b: *mut Block, v: &mut Vcpu, mut vector: u8, mut code: u64) {
             page_fault(b, v, at, code);
             return;
         }
-        0 => (signals::SIGFPE, 1, rip), // FPE_INTDIV
+        0 => (signals::SIGFPE, 1, rip),  // FPE_INTDIV
         1 => (signals::SIGTRAP, 2, rip), // TRAP_TRACE
         3 => (signals::SIGTRAP, SI_KERNEL, 0),
         6 => (signals::SIGILL, 2, rip), // ILL_ILLOPN
@@ -226,7 +235,8 @@ fn page_fault(b: *mut Block, v: &mut Vcpu, at: usize, code: u64) {
     }
     // Twice: Linux may make the stack grow.
     for grown in [false, true] {
-        let allowed = paging::mapping(at)
+        let found = paging::mapping(at);
+        let allowed = found
             .map(|m| clip(&m, at))
             .filter(|m| match (fetch, write) {
                 (true, _) => m.execute,
@@ -234,19 +244,11 @@ fn page_fault(b: *mut Block, v: &mut Vcpu, at: usize, code: u64) {
                 _ => m.read || m.write || m.execute,
             });
         if let Some(m) = allowed {
-            if careful {
-                if let Err(failed) = touch(v, at, write) {
-                    refuse(b, v, &failed, at, code);
-                    return;
-                }
+            if careful && !touch(v, at, write) {
+                refuse(b, v, at, code);
+                return;
             }
-            let mut bits = bit::USER;
-            if m.write {
-                bits |= bit::WRITE;
-            }
-            if !m.execute {
-                bits |= bit::NX;
-            }
+            let bits = paging::rights(m.write, m.execute);
             let page = at & !(PAGE - 1);
             let (from, to) = if careful {
                 (page, page + PAGE)
@@ -262,11 +264,13 @@ fn page_fault(b: *mut Block, v: &mut Vcpu, at: usize, code: u64) {
             break;
         }
         let kernel = write && kernel_ranges().any(|r| r.contains(&at));
-        if fetch || kernel {
+        // What is mapped cannot grow; only for what may be executed alone may Linux have another answer (a protection key).
+        let certain = found.is_some_and(|m| m.read || m.write || !m.execute);
+        if fetch || kernel || certain {
             break;
         }
-        if let Err(failed) = touch(v, at, write) {
-            refuse(b, v, &failed, at, code);
+        if !touch(v, at, write) {
+            refuse(b, v, at, code);
             return;
         }
     }
@@ -282,8 +286,10 @@ fn page_fault(b: *mut Block, v: &mut Vcpu, at: usize, code: u64) {
 }
 
 /// Delivers the signal that Linux sent to the partner for the program's access.
-fn refuse(b: *mut Block, v: &mut Vcpu, failed: &Guarded, at: usize, code: u64) {
-    let mut info = failed.info;
+fn refuse(b: *mut Block, v: &mut Vcpu, at: usize, code: u64) {
+    // Written by the signal's handler.
+    // SAFETY: a field of ours.
+    let mut info = unsafe { (&raw const v.guard.info).read_volatile() };
     // si_addr
     info[2] = at as u64;
     let trap = Trap {

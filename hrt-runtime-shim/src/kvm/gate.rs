@@ -4,7 +4,10 @@
 //! Executed at their alias in the upper half. System calls leave by a 4-byte `out`, exceptions by a 1-byte `out` to the port
 //! of their vector; so none needs a register, and none uses the program's stack.
 
+use super::api::area;
+use crate::kernel::block::Block;
 use core::arch::global_asm;
+use core::mem::offset_of;
 
 /// Ports of 4-byte `out` instructions.
 #[allow(missing_docs)]
@@ -17,7 +20,7 @@ pub mod port {
 /// Bytes of a vector's entry.
 pub const VECTOR_SIZE: usize = 4;
 /// Turns of the loop at `hrt_gate_loop`.
-pub const LOOP_TURNS: u64 = 64;
+pub const LOOP_TURNS: u64 = 16;
 
 unsafe extern "C" {
     /// First instruction of the gate.
@@ -30,6 +33,8 @@ unsafe extern "C" {
     pub fn hrt_gate_job();
     /// A loop of `rcx` turns; the time that it took is in `rax`.
     pub fn hrt_gate_loop();
+    /// Entry of page faults once a program has a handler of its own.
+    pub fn hrt_gate_fault();
     /// Entries of the 256 vectors.
     pub fn hrt_gate_vectors();
     /// End of the gate.
@@ -76,6 +81,86 @@ hrt_gate_loop:
     subl    %ebx, %eax
     out     %eax, ${LOOP}
     ud2
+    /* Ring 0: the handler of the program's, on its own stack. The frame is moved there first, since a fault of the
+       handler's takes its place. */
+    .balign 16
+    .globl  hrt_gate_fault
+hrt_gate_fault:
+    pushq   %rax
+    pushq   %rcx
+    pushq   %rdx
+    movq    %gs:{AREA}, %rdx
+    testq   %rdx, %rdx
+    jz      9f
+    cmpl    $0, {INSIDE}(%rdx)
+    jne     9f
+    movq    %cr2, %rax
+    movq    %rax, %rcx
+    subq    {START}(%rdx), %rcx
+    cmpq    {SIZE}(%rdx), %rcx
+    jae     9f
+    cmpl    $0, {DECLINED}(%rdx)
+    jne     8f
+    movl    $1, {INSIDE}(%rdx)
+    movq    {TOP}(%rdx), %rcx
+    pushq   %rsi                    /* 0 rsi, 8 rdx, 16 rcx, 24 rax, 32 error, 40 rip, 48 cs, 56 rflags, 64 rsp, 72 ss */
+    movq    72(%rsp), %rsi
+    movq    %rsi, -8(%rcx)
+    movq    64(%rsp), %rsi
+    movq    %rsi, -16(%rcx)
+    movq    %rsi, -104(%rcx)        /* fault.rsp */
+    movq    56(%rsp), %rsi
+    movq    %rsi, -24(%rcx)
+    movq    48(%rsp), %rsi
+    movq    %rsi, -32(%rcx)
+    movq    40(%rsp), %rsi
+    movq    %rsi, -40(%rcx)
+    movq    %rsi, -112(%rcx)        /* fault.rip */
+    movq    32(%rsp), %rsi
+    movq    %rsi, -120(%rcx)        /* fault.error */
+    movq    %rax, -128(%rcx)        /* fault.address */
+    movq    24(%rsp), %rsi
+    movq    %rsi, -48(%rcx)         /* rax */
+    movq    16(%rsp), %rsi
+    movq    %rsi, -56(%rcx)         /* rcx */
+    movq    8(%rsp), %rsi
+    movq    %rsi, -64(%rcx)         /* rdx */
+    movq    (%rsp), %rsi
+    movq    %rsi, -72(%rcx)         /* rsi */
+    movq    %rdi, -80(%rcx)
+    movq    %r8, -88(%rcx)
+    movq    %r9, -96(%rcx)
+    leaq    -128(%rcx), %rsp
+    movq    %rsp, %rdi
+    pushq   %r10
+    pushq   %r11
+    pushq   %rdx
+    pushq   %rcx                    /* the end of the stack is a multiple of 16, and so is this */
+    cld
+    call    *{HANDLER}(%rdx)
+    popq    %rcx
+    popq    %rdx
+    popq    %r11
+    popq    %r10
+    movl    $0, {INSIDE}(%rdx)
+    xorl    $1, %eax
+    movl    %eax, {DECLINED}(%rdx)  /* the same fault again, for the kernel */
+    movq    -96(%rcx), %r9
+    movq    -88(%rcx), %r8
+    movq    -80(%rcx), %rdi
+    movq    -72(%rcx), %rsi
+    movq    -64(%rcx), %rdx
+    movq    -48(%rcx), %rax
+    leaq    -56(%rcx), %rsp
+    popq    %rcx
+    addq    $8, %rsp                /* rax */
+    iretq
+8:  movl    $0, {DECLINED}(%rdx)
+9:  popq    %rdx
+    popq    %rcx
+    popq    %rax
+    out     %al, $14
+    ud2
     .balign 16
     .globl  hrt_gate_vectors
 hrt_gate_vectors:
@@ -92,5 +177,12 @@ hrt_gate_end:
     SYSCALL = const port::SYSCALL,
     JOB = const port::JOB,
     LOOP = const port::LOOP,
+    AREA = const offset_of!(Block, fault_area),
+    HANDLER = const area::HANDLER,
+    START = const area::START,
+    SIZE = const area::SIZE,
+    TOP = const area::TOP,
+    INSIDE = const area::INSIDE,
+    DECLINED = const area::DECLINED,
     options(att_syntax)
 );

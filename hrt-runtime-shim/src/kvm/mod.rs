@@ -5,6 +5,7 @@
 //! The guest leaves for system calls and exceptions; the partner serves them ([`partner`], [`faults`], [`signals`],
 //! [`threads`]) and goes back.
 
+mod api;
 mod descriptors;
 mod faults;
 mod gate;
@@ -12,7 +13,7 @@ mod paging;
 mod partner;
 mod signals;
 mod threads;
-pub mod vcpu;
+mod vcpu;
 mod wire;
 
 use crate::entry::Context;
@@ -32,7 +33,7 @@ use wire::{Regs, capability, request};
 /// The descriptor of /dev/kvm.
 static DEVICE: AtomicI32 = AtomicI32::new(-1);
 /// Cycles for a turn of an empty loop in ring 0 from which on its instructions must be emulated.
-const EMULATED: u64 = 100;
+const EMULATED: u64 = 500;
 
 unsafe extern "C" {
     /// Returns twice: in the guest, once `work(b)` has run it with the registers that are stored to `regs`. The calling thread
@@ -135,7 +136,7 @@ impl Machine for Kvm {
         // SAFETY: a page, aligned; the components are those that the processor has on.
         unsafe { hrt_kvm_xsave(xsave, xcr0 as u32, (xcr0 >> 32) as u32) };
         v.set_xsave();
-        v.set_bases(fs_base(), b as u64);
+        v.set_bases(fs_base());
         // SAFETY: the guest goes on here with this very stack, which the partner leaves to it.
         unsafe { hrt_kvm_start(&raw mut v.regs, (*b).stack_top, b, partner::work) };
         Ok(())
@@ -179,10 +180,16 @@ fn boot(v: &mut Vcpu, ring: Option<u8>) -> Result<(), &'static str> {
         return Err("/dev/kvm has another interface than version 12, or a jail forbids to ask");
     }
     for (wanted, missing) in [
-        (capability::USER_MEMORY, "KVM cannot map the process's memory"),
+        (
+            capability::USER_MEMORY,
+            "KVM cannot map the process's memory",
+        ),
         (capability::XSAVE, "KVM cannot save vector state"),
         (capability::XCRS, "KVM cannot set XCR0"),
-        (capability::IMMEDIATE_EXIT, "KVM has no immediate exit (it came with Linux 4.13)"),
+        (
+            capability::IMMEDIATE_EXIT,
+            "KVM has no immediate exit (it came with Linux 4.13)",
+        ),
     ] {
         if ask(request::CHECK_EXTENSION, wanted) <= 0 {
             return Err(missing);
@@ -194,7 +201,9 @@ fn boot(v: &mut Vcpu, ring: Option<u8>) -> Result<(), &'static str> {
     make_vm(device).map_err(|e| match -e as i32 {
         errno::ENOMEM => "no memory for a VM",
         errno::EMFILE | errno::ENFILE => "no VM can be made: too many open files",
-        errno::EBUSY => "no VM can be made: the processor's virtualization is in use by another program",
+        errno::EBUSY => {
+            "no VM can be made: the processor's virtualization is in use by another program"
+        }
         _ => "no VM can be made",
     })?;
     let slots = ask(request::CHECK_EXTENSION, capability::NR_MEMSLOTS).max(32) as usize;
@@ -202,12 +211,19 @@ fn boot(v: &mut Vcpu, ring: Option<u8>) -> Result<(), &'static str> {
     // What is promised for any KVM; one that emulates reports more than it holds.
     paging::init(vcpu::vm(), slots, address_bits.min(39))?;
     vcpu::init(device)?;
-    v.create(descriptors::protect).map_err(|e| match -e as i32 {
-        errno::ENOMEM => "no memory for a virtual CPU",
-        errno::EMFILE => "no virtual CPU can be made: too many open files",
-        _ => "no virtual CPU can be made as it is needed",
-    })?;
+    v.create(descriptors::protect)
+        .map_err(|e| match -e as i32 {
+            errno::ENOMEM => "no memory for a virtual CPU",
+            errno::EMFILE => "no virtual CPU can be made: too many open files",
+            _ => "no virtual CPU can be made as it is needed",
+        })?;
     let emulated = v.time_ring0() > EMULATED;
+    api::EMULATED.store(emulated, Ordering::Relaxed);
+    if emulated && ring == Some(0) {
+        return Err(
+            "HRT_RING=0: this KVM emulates ring 0, instruction by instruction and not all of them",
+        );
+    }
     vcpu::set_ring(ring.unwrap_or(if emulated { 3 } else { 0 }));
     if !paging::open_maps(descriptors::protect) {
         return Err("/proc is not there");
@@ -244,7 +260,7 @@ fn unmake() {
 }
 
 /// In the child of a fork: makes a VM like the parent's for the one thread there is, whose vector state is in `v.xsave`.
-fn remake(v: &mut Vcpu, fs: u64, b: *mut Block) -> Result<(), isize> {
+fn remake(v: &mut Vcpu, fs: u64) -> Result<(), isize> {
     make_vm(DEVICE.load(Ordering::Relaxed))?;
     paging::adopt(vcpu::vm())?;
     if !paging::open_maps(descriptors::protect) {
@@ -252,6 +268,6 @@ fn remake(v: &mut Vcpu, fs: u64, b: *mut Block) -> Result<(), isize> {
     }
     v.create(descriptors::protect)?;
     v.set_xsave();
-    v.set_bases(fs, b as u64);
+    v.set_bases(fs);
     Ok(())
 }

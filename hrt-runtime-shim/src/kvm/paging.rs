@@ -9,15 +9,18 @@
 //!   tables. An entry of the guest that allows too much does no harm; the access then ends KVM_RUN with EFAULT instead of as
 //!   a page fault, and is looked at again with empty tables.
 //!
-//! New entries are written by the partner. Entries are removed by the guest itself, which a KVM that shadows the guest's page
-//! tables needs to see.
+//! Entries are written by the partner. KVM may keep what it has made of one; but what Linux changes, KVM forgets. So an entry
+//! is changed or removed only after Linux has changed what it maps; where that is not so, the guest itself removes it.
 
 use super::wire::{self, MemoryRegion, request};
 use crate::raw::{self, nr};
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering};
+use hrt_abi::api::ENTRY_OWNED;
 
 const PAGE: usize = 4096;
+/// What one table of pages maps.
+const PIECE: usize = 512 * PAGE;
 const WINDOW_SHIFT: u32 = 27;
 /// Bytes of a window.
 pub const WINDOW: usize = 1 << WINDOW_SHIFT;
@@ -53,6 +56,9 @@ static ADDRESSES: [AtomicUsize; MAX_WINDOWS] = [const { AtomicUsize::new(0) }; M
 static USED: AtomicUsize = AtomicUsize::new(0);
 static LIMIT: AtomicUsize = AtomicUsize::new(0);
 static VM: AtomicUsize = AtomicUsize::new(0);
+
+/// What is mapped ahead of use, at most.
+const AHEAD: usize = 16 * 1024 * 1024;
 
 /// Table pages come from chunks, which the guest writes through one large page each, at their alias.
 const CHUNK: usize = 512 * PAGE;
@@ -121,8 +127,8 @@ pub fn discard() {
         }
     }
     ROOT.store(0, Ordering::Relaxed);
-    for n in 0..USED.swap(0, Ordering::Relaxed) {
-        NUMBERS[ADDRESSES[n].load(Ordering::Relaxed) >> WINDOW_SHIFT].store(0, Ordering::Relaxed);
+    for at in ADDRESSES.iter().take(USED.swap(0, Ordering::Relaxed)) {
+        NUMBERS[at.load(Ordering::Relaxed) >> WINDOW_SHIFT].store(0, Ordering::Relaxed);
     }
 }
 
@@ -132,8 +138,12 @@ pub fn discard() {
 /// The error number of the request, negative.
 pub fn adopt(vm: i32) -> Result<(), isize> {
     VM.store(vm as usize, Ordering::Relaxed);
-    for n in 0..USED.load(Ordering::Relaxed) {
-        let r = add_slot(n, ADDRESSES[n].load(Ordering::Relaxed));
+    for (n, at) in ADDRESSES
+        .iter()
+        .enumerate()
+        .take(USED.load(Ordering::Relaxed))
+    {
+        let r = add_slot(n, at.load(Ordering::Relaxed));
         if r != 0 {
             return Err(r);
         }
@@ -190,9 +200,7 @@ fn map_chunk(at: usize) -> Result<(), &'static str> {
     let page = physical(at)?;
     // SAFETY: an entry of a table of ours; the lock is held, or one thread is there.
     unsafe {
-        entry.write_volatile(
-            page | bit::PRESENT | bit::WRITE | bit::SEEN | bit::LARGE | bit::NX,
-        );
+        entry.write_volatile(page | bit::PRESENT | bit::WRITE | bit::SEEN | bit::LARGE | bit::NX);
     }
     Ok(())
 }
@@ -241,7 +249,14 @@ fn physical(at: usize) -> Result<u64, &'static str> {
     Ok((((n - 1) as u64) << WINDOW_SHIFT) | (at & (WINDOW - 1)) as u64)
 }
 
-/// The process's address of a guest-physical one.
+/// The process's address of guest-physical address `physical`, if that is in a window.
+#[must_use]
+pub fn process_address(physical: u64) -> Option<usize> {
+    let n = usize::try_from(physical >> WINDOW_SHIFT).ok()?;
+    (n < USED.load(Ordering::Acquire)).then(|| at_physical(physical) + physical as usize % PAGE)
+}
+
+/// The process's address of the page that an entry leads to.
 fn at_physical(entry: u64) -> usize {
     let p = (entry & ADDRESS) as usize;
     ADDRESSES[p >> WINDOW_SHIFT].load(Ordering::Relaxed) + (p & (WINDOW - 1))
@@ -295,13 +310,52 @@ pub fn map_alias(at: usize, bits: u64) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// Bits of the entries for a mapping with these rights.
+#[must_use]
+pub fn rights(write: bool, execute: bool) -> u64 {
+    let mut bits = bit::USER;
+    if write {
+        bits |= bit::WRITE;
+    }
+    if !execute {
+        bits |= bit::NX;
+    }
+    bits
+}
+
+/// Maps `from..to`, which Linux has just mapped, unless it is large: so the guest need not fault there. What cannot be done now is
+/// done at a fault.
+pub fn fill_ahead(from: usize, to: usize, bits: u64) {
+    let mut at = from;
+    // Table pages are never given back: half of them are kept for what is used.
+    let room = TABLES.load(Ordering::Relaxed) < MAX_CHUNKS * 256;
+    while at < to && to - from <= AHEAD && room {
+        // A memory slot is not made for what may never be used.
+        let known = NUMBERS[at >> WINDOW_SHIFT].load(Ordering::Relaxed) != 0;
+        if !known || fill_piece(from, to, at, None, bits).is_err() {
+            return;
+        }
+        at = (at & !(PIECE - 1)) + PIECE;
+    }
+}
+
 /// Maps the pages of `from..to` that lie in the 2 MiB piece around `around`, with entry bits `bits`. What is mapped already
 /// gets the bits, too.
 ///
 /// # Errors
 /// Why that cannot be.
 pub fn fill(from: usize, to: usize, around: usize, bits: u64) -> Result<(), &'static str> {
-    const PIECE: usize = 512 * PAGE;
+    fill_piece(from, to, around, Some(around & !(PAGE - 1)), bits)
+}
+
+/// See [`fill`]; `needed` is the page that gets the bits even if its entry is the program's own.
+fn fill_piece(
+    from: usize,
+    to: usize,
+    around: usize,
+    needed: Option<usize>,
+    bits: u64,
+) -> Result<(), &'static str> {
     let piece = around & !(PIECE - 1);
     let from = from.max(piece);
     let to = to.min(piece + PIECE);
@@ -311,12 +365,53 @@ pub fn fill(from: usize, to: usize, around: usize, bits: u64) -> Result<(), &'st
     for i in 0..(to - from) / PAGE {
         // SAFETY: entries of one table of ours; the lock is held. A piece lies in one window.
         unsafe {
-            first
-                .add(i)
-                .write_volatile((page + (i * PAGE) as u64) | bits | bit::PRESENT | bit::SEEN);
+            let entry = first.add(i);
+            if *entry & ENTRY_OWNED != 0 && needed != Some(from + i * PAGE) {
+                continue;
+            }
+            entry.write_volatile((page + (i * PAGE) as u64) | bits | bit::PRESENT | bit::SEEN);
         }
     }
     Ok(())
+}
+
+/// Gives the entries that there are of `from..to` the bits `bits`; 0 removes them.
+///
+/// To be called after Linux has changed the mapping: whatever KVM had made of these entries went with that, so it reads
+/// them anew. Entries of the program's own may lead elsewhere: true if there are such, which are left for the guest to
+/// remove.
+#[must_use]
+pub fn change(from: usize, to: usize, bits: u64) -> bool {
+    let _guard = lock();
+    let mut owned = false;
+    let mut at = from & !(PAGE - 1);
+    let to = to.min(USER_END);
+    while at < to {
+        let end = ((at & !(PIECE - 1)) + PIECE).min(to);
+        let Some(first) = find(at) else {
+            at = next_piece(at).max(end);
+            continue;
+        };
+        for i in 0..(end - at).div_ceil(PAGE) {
+            // SAFETY: entries of one table of ours; the lock is held.
+            unsafe {
+                let entry = first.add(i);
+                let old = entry.read_volatile();
+                let new = if bits == 0 {
+                    0
+                } else {
+                    old & ADDRESS | bits | bit::PRESENT | bit::SEEN
+                };
+                if old & ENTRY_OWNED != 0 {
+                    owned = true;
+                } else if old != 0 && old != new {
+                    entry.write_volatile(new);
+                }
+            }
+        }
+        at = end;
+    }
+    owned
 }
 
 /// What the guest is to do: runs of entries to clear, by their alias. Ends with (0, 0).
@@ -326,7 +421,6 @@ pub const JOB_SIZE: usize = 255;
 
 /// Collects in `job` what is mapped of `from..to`; returns where to go on, if that is not all, and the number of runs.
 pub fn collect(from: usize, to: usize, job: &mut Job) -> (Option<usize>, usize) {
-    const PIECE: usize = 512 * PAGE;
     let _guard = lock();
     let mut n = 0;
     let mut at = from & !(PAGE - 1);
@@ -340,7 +434,10 @@ pub fn collect(from: usize, to: usize, job: &mut Job) -> (Option<usize>, usize) 
         let count = (end - at).div_ceil(PAGE);
         // SAFETY: entries of one table of ours; the lock is held.
         let present = |i: usize| unsafe { first.add(i).read_volatile() } != 0;
-        if let (Some(low), Some(high)) = ((0..count).find(|i| present(*i)), (0..count).rfind(|i| present(*i))) {
+        if let (Some(low), Some(high)) = (
+            (0..count).find(|i| present(*i)),
+            (0..count).rfind(|i| present(*i)),
+        ) {
             if n + 1 >= JOB_SIZE {
                 job[n] = (0, 0);
                 return (Some(at), n);

@@ -18,6 +18,7 @@ const PROT_WRITE: usize = 2;
 const PROT_EXEC: usize = 4;
 const MAP_PRIVATE: usize = 2;
 const MAP_FIXED: usize = 0x10;
+const MAP_GROWSDOWN: usize = 0x100;
 const MAP_ANONYMOUS: usize = 0x20;
 const PAGE: usize = 4096;
 
@@ -69,7 +70,10 @@ fn syscall(b: *mut Block, v: &mut Vcpu) {
         signals::sigreturn(b, v);
         return;
     }
-    let ends = matches!(number, nr::EXIT | nr::EXIT_GROUP | nr::EXECVE | nr::EXECVEAT);
+    let ends = matches!(
+        number,
+        nr::EXIT | nr::EXIT_GROUP | nr::EXECVE | nr::EXECVEAT
+    );
     if ends && observe::tracing() {
         observe::trace(b, number, &args, None);
     }
@@ -112,7 +116,7 @@ fn mediate(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isi
             if a2 & PROT_WRITE != 0 || a2 & PROT_EXEC == 0 {
                 forget(a0, a1);
             }
-            changed(v, number, args, a0, a1)
+            protect(v, number, args)
         }
         nr::MUNMAP => {
             forget(a0, a1);
@@ -125,7 +129,7 @@ fn mediate(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isi
             }
             let r = changed(v, number, args, a0, a1);
             if a3 & 2 != 0 && !raw::is_err(r) {
-                v.unmap(a4, end(a4, a2));
+                v.change(a4, end(a4, a2), 0);
             }
             r
         }
@@ -135,7 +139,7 @@ fn mediate(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isi
             let r = forward(v, number, args);
             if a2 & SHM_REMAP != 0 && !raw::is_err(r) {
                 if let Some(m) = paging::mapping(r as usize) {
-                    v.unmap(m.start, m.end);
+                    v.change(m.start, m.end, 0);
                 }
             }
             r
@@ -157,9 +161,7 @@ fn mediate(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isi
             waiting(v, number, args, mask, size)
         }
         nr::CLONE | nr::FORK | nr::VFORK => threads::clone(b, v, number, args),
-        nr::CLONE3 => {
-            threads::clone3(b, v, a0, a1).unwrap_or_else(|| forward(v, number, args))
-        }
+        nr::CLONE3 => threads::clone3(b, v, a0, a1).unwrap_or_else(|| forward(v, number, args)),
         nr::EXIT => threads::exit(b, v, a0, || observe::report(b)),
         nr::EXIT_GROUP => {
             if threads::shares(b) {
@@ -178,12 +180,12 @@ fn mediate(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isi
         },
         // SECCOMP_SET_MODE_STRICT and SECCOMP_SET_MODE_FILTER; others only ask
         nr::SECCOMP if a0 < 2 => jail(v, number, args, a0 == 0, a2),
-        nr::UNSHARE | nr::SETNS if threads::alone(b) => alone(b, v, number, args),
-        nr::ARCH_PRCTL => arch_prctl(b, v, args),
-        nr::CLOSE | nr::FCNTL | nr::DUP | nr::IOCTL | nr::FSTAT if descriptors::hidden(a0) => CLOSED,
-        nr::DUP2 | nr::DUP3 if descriptors::hidden(a0) => CLOSED,
+        nr::UNSHARE | nr::SETNS if threads::alone(b) => alone(v, number, args),
+        nr::ARCH_PRCTL => arch_prctl(v, args),
+        _ if descriptors::hidden(a0) && descriptors::takes(number) => CLOSED,
         nr::DUP2 | nr::DUP3 if descriptors::hidden(a1) => raw::err(errno::EBUSY),
         nr::CLOSE_RANGE => descriptors::close_range(a0, a1, a2),
+        hrt_abi::api::CALL => super::api::call(b, args),
         // What the guest's page tables cannot follow is as in a Linux built without it.
         nr::USERFAULTFD | nr::MODIFY_LDT => raw::err(errno::ENOSYS),
         nr::PKEY_ALLOC => raw::err(errno::ENOSPC),
@@ -201,7 +203,27 @@ fn changed(v: &mut Vcpu, number: usize, args: &[usize; 6], start: usize, len: us
     let r = forward(v, number, args);
     if r != KEPT {
         // Even a call that fails may have changed a part.
-        v.unmap(start, end(start, len));
+        v.change(start, end(start, len), 0);
+    }
+    r
+}
+
+/// mprotect(2) and its like. Where the program may do more now, as after a write barrier, it need not fault again.
+fn protect(v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isize {
+    const READ_WRITE: usize = 3;
+    let [start, len, prot, ..] = *args;
+    let to = end(start, len);
+    let r = forward(v, number, args);
+    if r != KEPT {
+        let plain = r == 0 && prot & READ_WRITE != 0 && prot & !7 == 0;
+        if plain && !faults::kernels(start, to) {
+            let bits = paging::rights(prot & PROT_WRITE != 0, prot & PROT_EXEC != 0);
+            v.change(start, to, bits);
+            paging::fill_ahead(start, to, bits);
+        } else {
+            // Even a call that fails may have changed a part.
+            v.change(start, to, 0);
+        }
     }
     r
 }
@@ -218,10 +240,21 @@ fn mmap(v: &mut Vcpu, args: &[usize; 6]) -> isize {
     } else {
         forward(v, nr::MMAP, args)
     };
-    if code && !raw::is_err(r) && r != KEPT {
+    if raw::is_err(r) || r == KEPT {
+        return r;
+    }
+    let (start, to) = (r as usize, end(r as usize, len));
+    if code {
         let lock = slots::lock();
-        let start = r as usize;
-        modules::add(start, end(start, len), &lock);
+        modules::add(start, to, &lock);
+    }
+    let usable = prot & 3 != 0 && flags & MAP_GROWSDOWN == 0;
+    if usable && !faults::kernels(start, to) {
+        paging::fill_ahead(
+            start,
+            to,
+            paging::rights(prot & PROT_WRITE != 0, prot & PROT_EXEC != 0),
+        );
     }
     r
 }
@@ -234,7 +267,9 @@ fn brk(v: &mut Vcpu, args: &[usize; 6]) -> isize {
     if r != KEPT {
         let (now, was) = (r as usize, BREAK.swap(r as usize, Ordering::Relaxed));
         if now < was {
-            v.unmap(end(now, 0), end(was, 0));
+            v.change(end(now, 0), end(was, 0), 0);
+        } else if was != 0 {
+            paging::fill_ahead(end(was, 0), end(now, 0), paging::rights(true, false));
         }
     }
     r
@@ -261,7 +296,7 @@ fn waiting(v: &mut Vcpu, number: usize, args: &[usize; 6], mask: usize, size: us
     r
 }
 
-fn arch_prctl(b: *mut Block, v: &mut Vcpu, args: &[usize; 6]) -> isize {
+fn arch_prctl(v: &mut Vcpu, args: &[usize; 6]) -> isize {
     const SET_GS: u32 = 0x1001;
     const SET_FS: u32 = 0x1002;
     const GET_FS: u32 = 0x1003;
@@ -277,7 +312,7 @@ fn arch_prctl(b: *mut Block, v: &mut Vcpu, args: &[usize; 6]) -> isize {
     match args[0] as u32 {
         SET_FS if args[1] >= paging::USER_END => raw::err(errno::EPERM),
         SET_FS => {
-            v.set_bases(args[1] as u64, b as u64);
+            v.set_bases(args[1] as u64);
             0
         }
         GET_FS => put(v.sregs().fs.base),
@@ -291,7 +326,7 @@ fn arch_prctl(b: *mut Block, v: &mut Vcpu, args: &[usize; 6]) -> isize {
 }
 
 /// Sends on a call that Linux may refuse to a process with more than one thread, as a VM makes it.
-fn alone(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isize {
+fn alone(v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isize {
     let r = forward(v, number, args);
     if r != raw::err(errno::EINVAL) {
         return r;
@@ -303,7 +338,7 @@ fn alone(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isize
     // SAFETY: the program asked for it.
     let r = unsafe { raw::syscall6(number, *args) };
     v.regs.rax = r as u64;
-    if super::remake(v, fs, b).is_err() {
+    if super::remake(v, fs).is_err() {
         give_up(v, fs, mask);
     }
     // A signal that waits has blocked all others already.
@@ -433,7 +468,7 @@ pub fn legacy(_b: *mut Block, v: &mut Vcpu) {
 pub fn vsyscall(b: *mut Block, v: &mut Vcpu, at: usize) -> bool {
     const BASE: usize = 0xffff_ffff_ff60_0000;
     let number = match at.wrapping_sub(BASE) {
-        0 => 96,     // gettimeofday
+        0 => 96,      // gettimeofday
         0x400 => 201, // time
         0x800 => 309, // getcpu
         _ => return false,

@@ -95,7 +95,7 @@ pub fn clone(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6]) -> i
 /// Serves `clone3`; `None` if the arguments are for Linux to refuse.
 pub fn clone3(b: *mut Block, v: &mut Vcpu, args: usize, size: usize) -> Option<isize> {
     if !(CLONE_ARGS_MIN..=size_of::<CloneArgs>()).contains(&size)
-        || size % 8 != 0
+        || !size.is_multiple_of(8)
         || !user::can_read(args, size)
     {
         return None;
@@ -227,7 +227,7 @@ fn prepare(v: &Vcpu, fs: u64) -> Option<*mut Block> {
     }
     c.xsave = v.xsave;
     c.set_xsave();
-    c.set_bases(fs, child as u64);
+    c.set_bases(fs);
     Some(child)
 }
 
@@ -279,7 +279,7 @@ fn copy(
         }
         v.regs.rax = 0;
         super::unmake();
-        if super::remake(v, fs, b).is_err() {
+        if super::remake(v, fs).is_err() {
             // As `auto` does at the start: the program runs all the same.
             partner::give_up(v, fs, mask);
         }

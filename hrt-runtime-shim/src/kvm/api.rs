@@ -1,0 +1,117 @@
+//! The kernel's API (`hrt.h`): what a program asks the kernel for, and page faults that its own handler serves in ring 0,
+//! without leaving the guest.
+
+use super::paging::{self, ALIAS, bit};
+use super::vcpu;
+use crate::kernel::block::Block;
+use crate::kernel::user;
+use crate::raw::{self, errno, nr};
+use core::sync::atomic::{AtomicBool, Ordering};
+use hrt_abi::api::{Info, op};
+
+/// Ring 0 is emulated here.
+pub static EMULATED: AtomicBool = AtomicBool::new(false);
+
+const PAGE: usize = 4096;
+/// Bytes of an [`Area`] with its stack.
+const AREA: usize = 4 * PAGE;
+
+/// A thread's fault handler, as the gate uses it, at the start of the handler's stack. Offsets: [`area`].
+#[repr(C)]
+pub struct Area {
+    handler: u64,
+    start: u64,
+    size: u64,
+    /// The end of the stack.
+    top: u64,
+    /// 1 while the handler runs.
+    inside: u32,
+    /// 1 if the next fault is not the handler's.
+    declined: u32,
+}
+
+/// Offsets in [`Area`] for the gate.
+#[allow(missing_docs)]
+pub mod area {
+    pub const HANDLER: usize = 0;
+    pub const START: usize = 8;
+    pub const SIZE: usize = 16;
+    pub const TOP: usize = 24;
+    pub const INSIDE: usize = 32;
+    pub const DECLINED: usize = 36;
+}
+const _: () = {
+    use core::mem::offset_of;
+    assert!(offset_of!(Area, handler) == area::HANDLER);
+    assert!(offset_of!(Area, start) == area::START);
+    assert!(offset_of!(Area, size) == area::SIZE);
+    assert!(offset_of!(Area, top) == area::TOP);
+    assert!(offset_of!(Area, inside) == area::INSIDE);
+    assert!(offset_of!(Area, declined) == area::DECLINED);
+};
+
+/// Serves the API's call.
+pub fn call(b: *mut Block, args: &[usize; 6]) -> isize {
+    let [operation, a1, a2, a3, ..] = *args;
+    match operation {
+        op::INFO => {
+            let info = Info {
+                abi: hrt_abi::ABI_VERSION,
+                platform: 1,
+                ring: u32::from(vcpu::ring()),
+                emulated: u32::from(EMULATED.load(Ordering::Relaxed)),
+            };
+            if a2 < size_of::<Info>() {
+                raw::err(errno::EINVAL)
+            } else if user::put(a1, &info) {
+                size_of::<Info>() as isize
+            } else {
+                raw::err(errno::EFAULT)
+            }
+        }
+        op::PHYSICAL if vcpu::ring() == 0 => match paging::process_address(a1 as u64) {
+            // Table pages are mapped at their alias, where they can be written.
+            Some(at) if paging::chunks().any(|c| c.contains(&at)) => (at + ALIAS) as isize,
+            Some(at) => at as isize,
+            None => raw::err(errno::EINVAL),
+        },
+        op::FAULT_HANDLER if vcpu::ring() == 0 => fault_handler(b, a1, a2, a3),
+        _ => raw::err(errno::ENOSYS),
+    }
+}
+
+fn fault_handler(b: *mut Block, handler: usize, start: usize, size: usize) -> isize {
+    // SAFETY: the calling thread's own block.
+    let held = unsafe { &mut (*b).fault_area };
+    let mut at = (*held as usize).wrapping_sub(ALIAS);
+    if *held == 0 {
+        if handler == 0 {
+            return 0;
+        }
+        // SAFETY: a new mapping disturbs nobody; populated, so that the guest's kernel never waits for Linux there.
+        let r = unsafe { raw::syscall6(nr::MMAP, [0, AREA, 3, 0x8022, usize::MAX, 0]) };
+        if raw::is_err(r) {
+            return r;
+        }
+        at = r as usize;
+        for page in (at..at + AREA).step_by(PAGE) {
+            if paging::map_alias(page, bit::WRITE | bit::NX).is_err() {
+                return raw::err(errno::ENOMEM);
+            }
+        }
+    }
+    // SAFETY: the area is this thread's, and its virtual CPU waits for us.
+    unsafe {
+        (at as *mut Area).write(Area {
+            handler: handler as u64,
+            start: start as u64,
+            size: if handler == 0 { 0 } else { size as u64 },
+            top: (at + ALIAS + AREA) as u64,
+            inside: 0,
+            declined: 0,
+        });
+    }
+    *held = (at + ALIAS) as u64;
+    vcpu::serve_faults();
+    0
+}
