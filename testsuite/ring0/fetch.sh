@@ -77,8 +77,9 @@ make_boot() {
     cp "$SCRATCH/busybox/bin/busybox" "$root/bin/"
     cp "$HERE/init" "$root/init"
     chmod 755 "$root/init"
-    cc -O1 -static -o "$root/bin/leave" "$HERE/leave.c"
-    cc -O1 -static -o "$root/bin/signals" "$HERE/signals.c"
+    for file in leave signals held; do
+        cc -O1 -static -o "$root/bin/$file" "$HERE/$file.c"
+    done
     # Numbered in the order in which they are to be loaded.
     depmod -b "$SCRATCH/kernel" "$version"
     for module in "${MODULES[@]}"; do
