@@ -216,6 +216,10 @@ fn boot(v: &mut Vcpu, settings: &Settings<'_>) -> Result<(), &'static str> {
     if emulated && settings.platform == Platform::Auto {
         return Err(EMULATED_RING);
     }
+    if emulated && settings.ring == Some(0) {
+        // What emulates it knows the instructions of kernels only.
+        return Err("HRT_RING=0 asks for ring 0, which is not executed by hardware here");
+    }
     vcpu::set_ring(settings.ring.unwrap_or(if emulated { 3 } else { 0 }));
     paging::open_maps(descriptors::protect)?;
     if paging::mapping(boot as *const () as usize).is_none() {

@@ -741,7 +741,7 @@ impl Vcpu {
         let run = unsafe { &*self.run };
         let (r, s) = (&run.regs, self.sregs());
         let mut line: report::Line<1024> = report::Line::new();
-        let _ = writeln!(
+        let _ = write!(
             line,
             "{what} ({code}), exit {}, rip {:#x} rsp {:#x} rax {:#x} rcx {:#x} cs {:#x} cr2 {:#x} cr3 {:#x}; program: rip {:#x} rsp {:#x}",
             run.exit_reason, r.rip, r.rsp, r.rax, r.rcx, s.cs.selector, s.cr2, s.cr3, self.regs.rip, self.regs.rsp,
