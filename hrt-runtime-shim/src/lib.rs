@@ -6,7 +6,7 @@
 
 pub mod entry;
 pub mod hosted;
-pub mod kernel;
+mod kernel;
 pub mod kvm;
 #[cfg(feature = "payload")]
 pub mod memory;

@@ -164,7 +164,10 @@ impl Case {
 fn no_kvm() -> Option<String> {
     static WHY: OnceLock<Option<String>> = OnceLock::new();
     WHY.get_or_init(|| {
-        let open = std::fs::File::options().read(true).write(true).open("/dev/kvm");
+        let open = std::fs::File::options()
+            .read(true)
+            .write(true)
+            .open("/dev/kvm");
         open.err().map(|e| format!("/dev/kvm: {e}"))
     })
     .clone()

@@ -3,10 +3,10 @@
 //! A call is sent on by the slot's own `syscall`, on the program's stack, after the kernel has been left: so nothing of
 //! the kernel's is in use while a call blocks, and a signal finds the program where it would without us.
 
-use crate::kernel::block::{self, Block};
 use super::frame::{self, Frame, SPILL_BELOW, Spill};
 use super::signals::{self, Context, SIGSYS_BIT, reg};
 use super::threads;
+use crate::kernel::block::{self, Block};
 use crate::kernel::slots::{self, Slot};
 use crate::kernel::{CONFINED, TRAPS, modules, observe, patch, user};
 use crate::raw::{self, errno, nr};

@@ -5,15 +5,13 @@
 //! call site a *slot* ([`slots`]) and patches the site to jump there ([`patch`]). Calls that are just forwarded never
 //! leave the slot; others enter the kernel ([`frame`], [`dispatch`]) on the thread's kernel stack ([`block`]).
 
-pub mod dispatch;
-pub mod frame;
+pub(crate) mod dispatch;
+pub(crate) mod frame;
 mod signals;
 mod threads;
 
 use crate::entry::Context;
-use crate::kernel::{
-    IMAGE, IMAGE_SIZE, begin, modules, name_memory, observe, patch, slots, undo,
-};
+use crate::kernel::{IMAGE, IMAGE_SIZE, begin, modules, name_memory, observe, patch, slots, undo};
 use crate::raw::{self, nr};
 use core::sync::atomic::Ordering;
 use hrt_kernel::platform::{Machine, Platform};

@@ -5,12 +5,12 @@
 //! which stands for one immutable tuple (handler, flags, restorer, mask). So fork, vfork, exec and `clone` with or
 //! without shared handlers need no care.
 
-use crate::kernel::block::{self, Block};
-use super::frame::{self, Spill};
 use super::dispatch;
-use crate::kernel::slots::{self, Slot};
+use super::frame::{self, Spill};
 use crate::kernel::actions::{self, NO_ACTION, SIG_DFL, SIG_IGN, entry, entry_at, flag, unwrap};
 use crate::kernel::block::real_signal_stack;
+use crate::kernel::block::{self, Block};
+use crate::kernel::slots::{self, Slot};
 use crate::kernel::{Action, IMAGE, patch, user};
 use crate::raw::{self, nr};
 use crate::report;

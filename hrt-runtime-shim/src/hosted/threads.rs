@@ -4,9 +4,9 @@
 //! kernel stack with a copy of the parent's frame, and leaves the kernel as the parent does. Around the call all signals
 //! are blocked; parent and child unblock them at their exit from the kernel.
 
-use crate::kernel::block::{self, Block};
 use super::frame::{self, FRAME_SIZE, Frame};
 use super::{dispatch_on, signals};
+use crate::kernel::block::{self, Block};
 use crate::kernel::{CONFINED, STARTED, patch, set_gs, slots, user};
 use crate::raw::{self, errno, nr};
 use core::sync::atomic::Ordering;

@@ -276,7 +276,13 @@ pub fn real_signal_stack() -> AltStack {
 }
 
 /// sigaltstack(2) for the program, whose stack pointer is `rsp`. `taken` is called once Linux holds the program's stack.
-pub fn sigaltstack(b: *mut Block, new: usize, old: usize, rsp: usize, taken: impl FnOnce()) -> isize {
+pub fn sigaltstack(
+    b: *mut Block,
+    new: usize,
+    old: usize,
+    rsp: usize,
+    taken: impl FnOnce(),
+) -> isize {
     // SAFETY: the calling thread's own block.
     let mut shown = unsafe { (*b).alt };
     let on = shown.holds(rsp);

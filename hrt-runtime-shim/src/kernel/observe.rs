@@ -149,7 +149,10 @@ pub fn count(b: *mut Block, number: usize) {
 pub fn uncount(b: *mut Block, number: usize) {
     // SAFETY: the calling thread's own block.
     let c = unsafe { &(&(*b).counts)[number.min(TABLE_SIZE - 1)] };
-    c.store(c.load(Ordering::Relaxed).saturating_sub(1), Ordering::Relaxed);
+    c.store(
+        c.load(Ordering::Relaxed).saturating_sub(1),
+        Ordering::Relaxed,
+    );
 }
 
 /// How a call was served, as the report has it.

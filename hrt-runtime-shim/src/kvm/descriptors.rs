@@ -66,7 +66,7 @@ pub fn close(fd: i32) {
 /// close_range(2) for the program: what is hidden stays open.
 pub fn close_range(first: usize, last: usize, flags: usize) -> isize {
     const CLOEXEC: usize = 4;
-    let (mut first, last) = (first as u32 as usize, last as u32 as usize);
+    let (first, last) = (first as u32 as usize, last as u32 as usize);
     let call = |first: usize, last: usize| {
         // SAFETY: the program asked for it; none of the descriptors is ours.
         unsafe { raw::syscall4(nr::CLOSE_RANGE, first, last, flags, 0) }
@@ -75,18 +75,21 @@ pub fn close_range(first: usize, last: usize, flags: usize) -> isize {
         // The kernel's are closed by exec anyway.
         return call(first, last);
     }
-    for fd in first..=last.min(MAX - 1) {
-        if hidden(fd) {
-            if first < fd {
-                let r = call(first, fd - 1);
-                if r != 0 {
-                    return r;
-                }
+    let mut from = first;
+    while from <= last {
+        let next = (from..=last.min(MAX - 1)).find(|fd| hidden(*fd));
+        let Some(fd) = next else {
+            return call(from, last);
+        };
+        if from < fd {
+            let r = call(from, fd - 1);
+            if r != 0 {
+                return r;
             }
-            first = fd + 1;
         }
+        from = fd + 1;
     }
-    if first <= last { call(first, last) } else { 0 }
+    0
 }
 
 /// What the program is told when it names a descriptor of the kernel's.

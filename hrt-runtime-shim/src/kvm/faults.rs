@@ -57,7 +57,10 @@ hrt_touch_failed:
 /// If `rip` is an access of the partner's that may fail: where it goes on then.
 #[must_use]
 pub fn guarded(rip: usize) -> Option<usize> {
-    let access = [hrt_touch_read as *const () as usize, hrt_touch_write as *const () as usize];
+    let access = [
+        hrt_touch_read as *const () as usize,
+        hrt_touch_write as *const () as usize,
+    ];
     access
         .contains(&rip)
         .then_some(hrt_touch_failed as *const () as usize)
@@ -65,9 +68,9 @@ pub fn guarded(rip: usize) -> Option<usize> {
 
 /// Accesses the program's memory at `at` as the program would, which may make its stack grow.
 ///
-/// # Errors
-/// The signal that Linux sends for it.
-pub fn touch(v: &mut Vcpu, at: usize, write: bool) -> Result<(), Guarded> {
+/// False if Linux sends a signal for it, which is in `v.guard` then.
+#[must_use]
+pub fn touch(v: &mut Vcpu, at: usize, write: bool) -> bool {
     const FAULTS: u64 = 1 << (signals::SIGSEGV - 1) | 1 << (signals::SIGBUS - 1);
     v.guard.sig = 0;
     let held = [signals::SIGSEGV, signals::SIGBUS].map(|sig| (sig, signals::catch(sig)));
@@ -88,7 +91,7 @@ pub fn touch(v: &mut Vcpu, at: usize, write: bool) -> Result<(), Guarded> {
             signals::put_back(sig, &held);
         }
     }
-    if r == 0 { Ok(()) } else { Err(v.guard) }
+    r == 0
 }
 
 /// Ranges that the program may read and not write: the kernel's.
@@ -142,7 +145,7 @@ pub fn exception(b: *mut Block, v: &mut Vcpu, vector: u8, code: u64) {
             page_fault(b, v, at, code);
             return;
         }
-        0 => (signals::SIGFPE, 1, rip), // FPE_INTDIV
+        0 => (signals::SIGFPE, 1, rip),  // FPE_INTDIV
         1 => (signals::SIGTRAP, 2, rip), // TRAP_TRACE
         3 => (signals::SIGTRAP, SI_KERNEL, 0),
         6 | 13 | 0x80 if is_int80(v, vector) => {
@@ -222,11 +225,9 @@ fn page_fault(b: *mut Block, v: &mut Vcpu, at: usize, code: u64) {
                 _ => m.read || m.write || m.execute,
             });
         if let Some(m) = allowed {
-            if careful {
-                if let Err(failed) = touch(v, at, write) {
-                    refuse(b, v, &failed, at, code);
-                    return;
-                }
+            if careful && !touch(v, at, write) {
+                refuse(b, v, at, code);
+                return;
             }
             let mut bits = bit::USER;
             if m.write {
@@ -253,8 +254,8 @@ fn page_fault(b: *mut Block, v: &mut Vcpu, at: usize, code: u64) {
         if fetch || kernel {
             break;
         }
-        if let Err(failed) = touch(v, at, write) {
-            refuse(b, v, &failed, at, code);
+        if !touch(v, at, write) {
+            refuse(b, v, at, code);
             return;
         }
     }
@@ -270,8 +271,10 @@ fn page_fault(b: *mut Block, v: &mut Vcpu, at: usize, code: u64) {
 }
 
 /// Delivers the signal that Linux sent to the partner for the program's access.
-fn refuse(b: *mut Block, v: &mut Vcpu, failed: &Guarded, at: usize, code: u64) {
-    let mut info = failed.info;
+fn refuse(b: *mut Block, v: &mut Vcpu, at: usize, code: u64) {
+    // Written by the signal's handler.
+    // SAFETY: a field of ours.
+    let mut info = unsafe { (&raw const v.guard.info).read_volatile() };
     // si_addr
     info[2] = at as u64;
     let trap = Trap {

@@ -12,14 +12,12 @@ mod paging;
 mod partner;
 mod signals;
 mod threads;
-pub mod vcpu;
+mod vcpu;
 mod wire;
 
 use crate::entry::Context;
 use crate::kernel::block::{self, Block};
-use crate::kernel::{
-    begin, modules, name_memory, observe, patch, slots, undo,
-};
+use crate::kernel::{begin, modules, name_memory, observe, patch, slots, undo};
 use crate::raw::{self, errno, nr};
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicI32, Ordering};
@@ -193,10 +191,16 @@ fn boot(v: &mut Vcpu, settings: &Settings<'_>) -> Result<(), &'static str> {
         _ => return Err("/dev/kvm does not answer (a jail forbids ioctl, or it is no KVM device)"),
     }
     for (wanted, missing) in [
-        (capability::USER_MEMORY, "KVM cannot map the process's memory"),
+        (
+            capability::USER_MEMORY,
+            "KVM cannot map the process's memory",
+        ),
         (capability::XSAVE, "KVM cannot save vector state"),
         (capability::XCRS, "KVM cannot set XCR0"),
-        (capability::IMMEDIATE_EXIT, "KVM has no immediate exit (it came with Linux 4.13)"),
+        (
+            capability::IMMEDIATE_EXIT,
+            "KVM has no immediate exit (it came with Linux 4.13)",
+        ),
     ] {
         if ask(request::CHECK_EXTENSION, wanted) <= 0 {
             return Err(missing);

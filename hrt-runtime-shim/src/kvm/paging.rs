@@ -121,8 +121,8 @@ pub fn discard() {
         }
     }
     ROOT.store(0, Ordering::Relaxed);
-    for n in 0..USED.swap(0, Ordering::Relaxed) {
-        NUMBERS[ADDRESSES[n].load(Ordering::Relaxed) >> WINDOW_SHIFT].store(0, Ordering::Relaxed);
+    for at in ADDRESSES.iter().take(USED.swap(0, Ordering::Relaxed)) {
+        NUMBERS[at.load(Ordering::Relaxed) >> WINDOW_SHIFT].store(0, Ordering::Relaxed);
     }
 }
 
@@ -132,8 +132,12 @@ pub fn discard() {
 /// Why that cannot be.
 pub fn adopt(vm: i32) -> Result<(), &'static str> {
     VM.store(vm as usize, Ordering::Relaxed);
-    for n in 0..USED.load(Ordering::Relaxed) {
-        add_slot(n, ADDRESSES[n].load(Ordering::Relaxed))?;
+    for (n, at) in ADDRESSES
+        .iter()
+        .enumerate()
+        .take(USED.load(Ordering::Relaxed))
+    {
+        add_slot(n, at.load(Ordering::Relaxed))?;
     }
     Ok(())
 }
@@ -187,9 +191,7 @@ fn map_chunk(at: usize) -> Result<(), &'static str> {
     let page = physical(at)?;
     // SAFETY: an entry of a table of ours; the lock is held, or one thread is there.
     unsafe {
-        entry.write_volatile(
-            page | bit::PRESENT | bit::WRITE | bit::SEEN | bit::LARGE | bit::NX,
-        );
+        entry.write_volatile(page | bit::PRESENT | bit::WRITE | bit::SEEN | bit::LARGE | bit::NX);
     }
     Ok(())
 }
@@ -340,7 +342,10 @@ pub fn collect(from: usize, to: usize, job: &mut Job) -> (Option<usize>, usize) 
         let count = (end - at).div_ceil(PAGE);
         // SAFETY: entries of one table of ours; the lock is held.
         let present = |i: usize| unsafe { first.add(i).read_volatile() } != 0;
-        if let (Some(low), Some(high)) = ((0..count).find(|i| present(*i)), (0..count).rfind(|i| present(*i))) {
+        if let (Some(low), Some(high)) = (
+            (0..count).find(|i| present(*i)),
+            (0..count).rfind(|i| present(*i)),
+        ) {
             if n + 1 >= JOB_SIZE {
                 job[n] = (0, 0);
                 return (Some(at), n);

@@ -69,7 +69,10 @@ fn syscall(b: *mut Block, v: &mut Vcpu) {
         signals::sigreturn(b, v);
         return;
     }
-    let ends = matches!(number, nr::EXIT | nr::EXIT_GROUP | nr::EXECVE | nr::EXECVEAT);
+    let ends = matches!(
+        number,
+        nr::EXIT | nr::EXIT_GROUP | nr::EXECVE | nr::EXECVEAT
+    );
     if ends && observe::tracing() {
         observe::trace(b, number, &args, None);
     }
@@ -157,9 +160,7 @@ fn mediate(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isi
             waiting(v, number, args, mask, size)
         }
         nr::CLONE | nr::FORK | nr::VFORK => threads::clone(b, v, number, args),
-        nr::CLONE3 => {
-            threads::clone3(b, v, a0, a1).unwrap_or_else(|| forward(v, number, args))
-        }
+        nr::CLONE3 => threads::clone3(b, v, a0, a1).unwrap_or_else(|| forward(v, number, args)),
         nr::EXIT => threads::exit(b, v, a0, || observe::report(b)),
         nr::EXIT_GROUP => {
             if threads::shares(b) {
@@ -180,7 +181,9 @@ fn mediate(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isi
         nr::SECCOMP if a0 < 2 => jail(v, number, args, a0 == 0, a2),
         nr::UNSHARE | nr::SETNS if threads::alone(b) => alone(b, v, number, args),
         nr::ARCH_PRCTL => arch_prctl(b, v, args),
-        nr::CLOSE | nr::FCNTL | nr::DUP | nr::IOCTL | nr::FSTAT if descriptors::hidden(a0) => CLOSED,
+        nr::CLOSE | nr::FCNTL | nr::DUP | nr::IOCTL | nr::FSTAT if descriptors::hidden(a0) => {
+            CLOSED
+        }
         nr::DUP2 | nr::DUP3 if descriptors::hidden(a0) => CLOSED,
         nr::DUP2 | nr::DUP3 if descriptors::hidden(a1) => raw::err(errno::EBUSY),
         nr::CLOSE_RANGE => descriptors::close_range(a0, a1, a2),
@@ -433,7 +436,7 @@ pub fn legacy(_b: *mut Block, v: &mut Vcpu) {
 pub fn vsyscall(b: *mut Block, v: &mut Vcpu, at: usize) -> bool {
     const BASE: usize = 0xffff_ffff_ff60_0000;
     let number = match at.wrapping_sub(BASE) {
-        0 => 96,     // gettimeofday
+        0 => 96,      // gettimeofday
         0x400 => 201, // time
         0x800 => 309, // getcpu
         _ => return false,

@@ -47,7 +47,6 @@ pub struct Trap {
 pub struct State {
     /// 1 if there is one; all others are blocked then.
     pub pending: AtomicU32,
-    sig: i32,
     info: Info,
     number: usize,
     /// The program's signal mask.
@@ -76,7 +75,6 @@ impl State {
     pub const fn new() -> Self {
         State {
             pending: AtomicU32::new(0),
-            sig: 0,
             info: [0; 16],
             number: 0,
             mask: 0,
@@ -193,14 +191,14 @@ unsafe extern "C" fn arrived(sig: i32, info: *const Info, uc: *mut u64, number: 
         report::fatal(core::str::from_utf8(line.bytes()).unwrap_or("signal"));
     }
     let s = &mut v.signals;
-    s.sig = sig;
     s.info = info;
     s.number = number;
     // SAFETY: our own frame.
     unsafe {
         s.mask = *uc.add(UC_MASK);
         *uc.add(UC_MASK) = raw::ALL_SIGNALS;
-        let window = hrt_kvm_call_window as *const () as usize..=hrt_kvm_call_syscall as *const () as usize;
+        let window =
+            hrt_kvm_call_window as *const () as usize..=hrt_kvm_call_syscall as *const () as usize;
         if window.contains(&rip) {
             *uc.add(UC_RIP) = hrt_kvm_call_kept as *const () as usize as u64;
         }
@@ -330,8 +328,16 @@ pub fn sigaction(sig: usize, new: usize, old: usize, size: usize) -> isize {
 /// Brings the signal that waits to the program.
 pub fn deliver_pending(b: *mut Block, v: &mut Vcpu) {
     let s = &mut v.signals;
-    let (info, mask) = (s.info, s.mask);
-    let action = actions::entry_at(actions::entry(s.number)).unwrap_or(NO_ACTION);
+    // Written by `arrived`, at some instruction of this thread before it set `pending`.
+    // SAFETY: fields of ours.
+    let (info, mask, number) = unsafe {
+        (
+            (&raw const s.info).read_volatile(),
+            (&raw const s.mask).read_volatile(),
+            (&raw const s.number).read_volatile(),
+        )
+    };
+    let action = actions::entry_at(actions::entry(number)).unwrap_or(NO_ACTION);
     let base = s.waiting.take().unwrap_or(mask);
     s.pending.store(0, Ordering::Relaxed);
     v.stop(false);
@@ -433,7 +439,10 @@ fn deliver_masked(
     // SAFETY: the calling thread's own block.
     let alt = unsafe { (*b).alt };
     let rsp = v.regs.rsp as usize;
-    let top = if action.flags & flag::ONSTACK != 0 && alt.flags & block::SS_DISABLE == 0 && !alt.holds(rsp) {
+    let top = if action.flags & flag::ONSTACK != 0
+        && alt.flags & block::SS_DISABLE == 0
+        && !alt.holds(rsp)
+    {
         alt.sp + alt.size
     } else {
         rsp.wrapping_sub(128) // the red zone
@@ -462,17 +471,38 @@ fn deliver_masked(
     frame[4] = u64::from(alt.flags as u32);
     frame[5] = alt.size as u64;
     let registers = [
-        r.r8, r.r9, r.r10, r.r11, r.r12, r.r13, r.r14, r.r15, r.rdi, r.rsi, r.rbp, r.rbx, r.rdx,
-        r.rax, r.rcx, r.rsp, r.rip, r.rflags,
+        r.r8,
+        r.r9,
+        r.r10,
+        r.r11,
+        r.r12,
+        r.r13,
+        r.r14,
+        r.r15,
+        r.rdi,
+        r.rsi,
+        r.rbp,
+        r.rbx,
+        r.rdx,
+        r.rax,
+        r.rcx,
+        r.rsp,
+        r.rip,
+        r.rflags,
         0x33 | 0x2b << 48, // cs, gs, fs, ss
-        trap.error, trap.number, saved, trap.cr2, state as u64,
+        trap.error,
+        trap.number,
+        saved,
+        trap.cr2,
+        state as u64,
     ];
     frame[GREGS..GREGS + registers.len()].copy_from_slice(&registers);
     frame[1 + UC_MASK] = saved;
     frame[39..55].copy_from_slice(info);
 
-    let _ = faults::touch(v, at, true);
-    let written = action.flags & flag::RESTORER != 0
+    // Makes the stack grow, if it must.
+    let written = faults::touch(v, at, true)
+        && action.flags & flag::RESTORER != 0
         && user::put(at, &frame)
         && write_state(state, &v.xsave[..size + 4]);
     if !written {
@@ -519,7 +549,12 @@ fn write_state(mut at: usize, mut from: &[u8]) -> bool {
         } else {
             // The rest is a multiple of four bytes.
             (0..n / 4).all(|i| {
-                let word: [u8; 4] = [piece[4 * i], piece[4 * i + 1], piece[4 * i + 2], piece[4 * i + 3]];
+                let word: [u8; 4] = [
+                    piece[4 * i],
+                    piece[4 * i + 1],
+                    piece[4 * i + 2],
+                    piece[4 * i + 3],
+                ];
                 user::put(at + 4 * i, &word)
             })
         };
@@ -594,7 +629,9 @@ fn restore_state(v: &mut Vcpu, at: usize) -> bool {
         if !user::read(at, &mut v.xsave[..512]) {
             return false;
         }
-        let word = |x: &[u8; 4096], at: usize| u32::from_le_bytes([x[at], x[at + 1], x[at + 2], x[at + 3]]);
+        let word = |x: &[u8; 4096], at: usize| {
+            u32::from_le_bytes([x[at], x[at + 1], x[at + 2], x[at + 3]])
+        };
         let size = word(&v.xsave, 480) as usize;
         let whole = word(&v.xsave, 464) == FP_XSTATE_MAGIC1
             && (576..=4096 - 4).contains(&size)

@@ -94,7 +94,7 @@ pub fn clone(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6]) -> i
 /// Serves `clone3`; `None` if the arguments are for Linux to refuse.
 pub fn clone3(b: *mut Block, v: &mut Vcpu, args: usize, size: usize) -> Option<isize> {
     if !(CLONE_ARGS_MIN..=size_of::<CloneArgs>()).contains(&size)
-        || size % 8 != 0
+        || !size.is_multiple_of(8)
         || !user::can_read(args, size)
     {
         return None;

@@ -195,11 +195,7 @@ pub fn init(kvm: i32) -> Result<(), &'static str> {
     let (size, vcpus) = unsafe {
         (
             wire::ioctl(kvm, request::GET_VCPU_MMAP_SIZE, 0),
-            wire::ioctl(
-                kvm,
-                request::CHECK_EXTENSION,
-                wire::capability::MAX_VCPUS,
-            ),
+            wire::ioctl(kvm, request::CHECK_EXTENSION, wire::capability::MAX_VCPUS),
         )
     };
     if size < size_of::<Run>() as isize {
@@ -304,7 +300,11 @@ fn tables() -> Result<(), &'static str> {
     for v in 0..256 {
         let to = alias(gate::hrt_gate_vectors) + (v * gate::VECTOR_SIZE) as u64;
         // `int3`, `into` and `int 0x80` may be executed by the program.
-        let kind: u64 = if [3, 4, 0x80].contains(&v) { 0xee } else { 0x8e };
+        let kind: u64 = if [3, 4, 0x80].contains(&v) {
+            0xee
+        } else {
+            0x8e
+        };
         idt[2 * v] = (to & 0xffff)
             | u64::from(selector::KERNEL_CODE) << 16
             | 1 << 32 // IST 1
@@ -458,10 +458,10 @@ impl Vcpu {
             count: 4,
             padding: 0,
             entries: [
-                msr(0xc000_0081, star),                         // STAR
+                msr(0xc000_0081, star),                          // STAR
                 msr(0xc000_0082, alias(gate::hrt_gate_syscall)), // LSTAR
-                msr(0xc000_0084, 0x4_7700),                     // FMASK, as Linux has it
-                msr(0x277, 0x0007_0406_0007_0406),              // PAT, likewise its reset value
+                msr(0xc000_0084, 0x4_7700),                      // FMASK, as Linux has it
+                msr(0x277, 0x0007_0406_0007_0406),               // PAT, likewise its reset value
                 msr(0, 0),
             ],
         };
@@ -622,7 +622,9 @@ impl Vcpu {
                     }
                 }
                 (exit::INTR, ..) => continue,
-                (reason, ..) => self.die("the guest was left for an unknown reason", reason as isize),
+                (reason, ..) => {
+                    self.die("the guest was left for an unknown reason", reason as isize)
+                }
             };
         }
     }
@@ -744,7 +746,16 @@ impl Vcpu {
         let _ = write!(
             line,
             "{what} ({code}), exit {}, rip {:#x} rsp {:#x} rax {:#x} rcx {:#x} cs {:#x} cr2 {:#x} cr3 {:#x}; program: rip {:#x} rsp {:#x}",
-            run.exit_reason, r.rip, r.rsp, r.rax, r.rcx, s.cs.selector, s.cr2, s.cr3, self.regs.rip, self.regs.rsp,
+            run.exit_reason,
+            r.rip,
+            r.rsp,
+            r.rax,
+            r.rcx,
+            s.cs.selector,
+            s.cr2,
+            s.cr3,
+            self.regs.rip,
+            self.regs.rsp,
         );
         report::fatal(core::str::from_utf8(line.bytes()).unwrap_or(what))
     }

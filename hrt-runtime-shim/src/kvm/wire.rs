@@ -73,30 +73,6 @@ pub struct Regs {
 }
 const _: () = assert!(size_of::<Regs>() == 144);
 
-impl Regs {
-    /// All zero.
-    pub const ZERO: Regs = Regs {
-        rax: 0,
-        rbx: 0,
-        rcx: 0,
-        rdx: 0,
-        rsi: 0,
-        rdi: 0,
-        rsp: 0,
-        rbp: 0,
-        r8: 0,
-        r9: 0,
-        r10: 0,
-        r11: 0,
-        r12: 0,
-        r13: 0,
-        r14: 0,
-        r15: 0,
-        rip: 0,
-        rflags: 0,
-    };
-}
-
 /// `struct kvm_segment`.
 #[repr(C)]
 #[derive(Clone, Copy, Default, Debug)]

@@ -19,7 +19,8 @@ int main(void) {
         c[i].uc_stack.ss_sp = malloc(65536), c[i].uc_stack.ss_size = 65536;
         makecontext(&c[i], (void (*)(void))body, 1, i);
     }
-    struct itimerval t = {{0, 2000}, {0, 2000}}, off = {{0, 0}, {0, 0}};
+    long every = pace(2000);
+    struct itimerval t = {{0, every}, {0, every}}, off = {{0, 0}, {0, 0}};
     setitimer(ITIMER_REAL, &t, NULL);
     swapcontext(&c[2], &c[0]);
     setitimer(ITIMER_REAL, &off, NULL);
