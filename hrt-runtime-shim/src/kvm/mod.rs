@@ -199,7 +199,7 @@ fn boot(v: &mut Vcpu, settings: &Settings<'_>) -> Result<(), &'static str> {
         (capability::XCRS, "KVM cannot set XCR0"),
         (
             capability::IMMEDIATE_EXIT,
-            "KVM has no immediate exit (it came with Linux 4.13)",
+            "KVM has no immediate exit (it came with Linux 4.11)",
         ),
     ] {
         if ask(request::CHECK_EXTENSION, wanted) <= 0 {
