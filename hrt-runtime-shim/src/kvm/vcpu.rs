@@ -11,7 +11,7 @@ use super::wire::{
     request,
 };
 use crate::kernel::block::{BLOCK_SIZE, Block, KERNEL_STACK, SIGNAL_STACK};
-use crate::kernel::observe;
+use crate::kernel::{observe, user};
 use crate::raw::{self, errno, nr};
 use crate::report;
 use core::arch::x86_64::CpuidResult;
@@ -170,6 +170,36 @@ const EMPTY: Segment = Segment {
     g: 1,
     ..NO_SEGMENT
 };
+
+/// Word of a virtual CPU's exception stack that gets the error code; with none the word stays as it is.
+const ERROR_CODE: usize = 512 - 6;
+/// What is there before.
+const NO_ERROR_CODE: u64 = u64::MAX;
+
+/// The flags as Linux lets a program have them: in ring 0 it could turn interrupts off, and change its rights to ports.
+fn program_flags(flags: u64) -> u64 {
+    const INTERRUPTS: u64 = 0x200;
+    const PORT_RIGHTS: u64 = 0x3000;
+    flags & !PORT_RIGHTS | INTERRUPTS
+}
+
+/// Bytes of an output that is over: those `before` the program counter, unless it is `at` an instruction for ports.
+fn output_before(before: &[u8; 8], at: &[u8; 4]) -> u64 {
+    let prefix = |b: &u8| matches!(b, 0xf2 | 0xf3 | 0x66 | 0x67);
+    let opcode = at.iter().find(|b| !prefix(b)).unwrap_or(&0);
+    let length = match before {
+        _ if matches!(opcode, 0x6c..=0x6f | 0xe4..=0xe7 | 0xec..=0xef) => return 0,
+        [.., 0x6e | 0x6f | 0xee | 0xef] => 1,
+        [.., 0xe6 | 0xe7, _] => 2,
+        _ => return 0,
+    };
+    let prefixes = before[..8 - length].iter().rev();
+    (length + prefixes.take_while(|b| prefix(b)).count()) as u64
+}
+
+fn canonical(at: u64) -> bool {
+    matches!(at >> 47, 0 | 0x1_ffff)
+}
 
 fn alias(f: unsafe extern "C" fn()) -> u64 {
     (f as *const () as usize + ALIAS) as u64
@@ -562,7 +592,8 @@ impl Vcpu {
     pub fn run(&mut self) -> Exit {
         // SAFETY: the structure that KVM shares.
         let run = unsafe { &mut *self.run };
-        if self.level {
+        // KVM does not enter a guest that is at no possible address; the gate's `iretq` makes an exception of it.
+        if self.level && canonical(self.regs.rip) {
             run.regs = self.regs;
         } else {
             let user = ring() == 3;
@@ -618,25 +649,20 @@ impl Vcpu {
                 self.die("KVM_RUN fails", r);
             }
             return match (run.exit_reason, run.size, run.port) {
-                // The program's own `out`: privileged, wherever it runs.
-                (exit::IO, ..) if !self.leaving(&gate) => {
-                    self.regs = run.regs;
-                    Exit::Vector {
-                        vector: 13,
-                        error: 0,
-                    }
-                }
+                (exit::IO, ..) if !self.leaving(&gate) => self.refuse_port(),
                 (exit::IO, 4, port::SYSCALL) => {
                     self.syscall_level();
                     self.regs = run.regs;
                     self.regs.rip = self.regs.rcx;
-                    self.regs.rflags = self.regs.r11;
+                    self.regs.rflags = program_flags(self.regs.r11);
+                    self.regs.r11 = self.regs.rflags;
                     Exit::Syscall
                 }
                 (exit::IO, 1, vector) => self.exception(vector as u8),
                 (exit::HLT, ..) => {
                     // Privileged for the program, wherever it runs.
                     self.regs = run.regs;
+                    self.regs.rflags = program_flags(self.regs.rflags);
                     self.regs.rip -= 1;
                     self.level = true;
                     Exit::Vector {
@@ -652,6 +678,31 @@ impl Vcpu {
         }
     }
 
+    /// The program's own `in` or `out`: privileged, wherever it runs. The program is at that instruction afterwards.
+    fn refuse_port(&mut self) -> Exit {
+        // SAFETY: the structure that KVM shares.
+        let run = unsafe { &mut *self.run };
+        self.regs = run.regs;
+        self.regs.rflags = program_flags(self.regs.rflags);
+        // KVM finishes an input when it is called again, one turn of it if it is repeated. A signal that comes meanwhile is
+        // looked for before the guest runs.
+        let stopped = run.immediate_exit;
+        run.immediate_exit = 1;
+        run.regs.rcx = 1;
+        run.dirty_regs |= wire::SYNC_REGS;
+        self.enter();
+        run.immediate_exit = stopped;
+        // KVM has moved on already if the output was of a string; one that emulates does so in any case.
+        let (rip, mut before, mut at) = (self.regs.rip as usize, [0u8; 8], [0u8; 4]);
+        if user::read(rip.wrapping_sub(8), &mut before) && user::read(rip, &mut at) {
+            self.regs.rip -= output_before(&before, &at);
+        }
+        Exit::Vector {
+            vector: 13,
+            error: 0,
+        }
+    }
+
     /// True if the guest was left by an instruction of the gate.
     fn leaving(&self, gate: &core::ops::Range<u64>) -> bool {
         // SAFETY: the structure that KVM shares.
@@ -659,6 +710,8 @@ impl Vcpu {
     }
 
     fn enter(&mut self) -> isize {
+        // SAFETY: the page is ours, and the CPU does not run.
+        unsafe { (*self.tss.get())[ERROR_CODE] = NO_ERROR_CODE };
         let n = observe::EXITS.load(Ordering::Relaxed) + 1;
         observe::EXITS.store(n, Ordering::Relaxed);
         // SAFETY: the request takes no argument.
@@ -683,21 +736,36 @@ impl Vcpu {
         // SAFETY: the page is ours, and the CPU waits for us; the structure is KVM's.
         let (page, run) = unsafe { (&*self.tss.get(), &*self.run) };
         let coded = matches!(vector, 8 | 10..=14 | 17 | 21 | 29 | 30);
-        let frame = 512 - 5;
-        let error = if coded { page[frame - 1] } else { 0 };
+        let frame = ERROR_CODE + 1;
+        let error = if coded { page[ERROR_CODE] } else { 0 };
         self.regs = Regs {
             rip: page[frame],
-            rflags: page[frame + 2],
+            rflags: program_flags(page[frame + 2]),
             rsp: page[frame + 3],
             ..run.regs
         };
         let ring = page[frame + 1] as u16 & 3;
-        observe::RING.store(ring, Ordering::Relaxed);
         let gate = alias(gate::hrt_gate_start)..alias(gate::hrt_gate_end);
+        if self.regs.rip == alias(gate::hrt_gate_iretq) {
+            // The program cannot go on where it is to: that is where it gets the exception.
+            // SAFETY: our own page, and the CPU waits for us.
+            let frame = unsafe { &*self.iret.get() };
+            (self.regs.rip, self.regs.rflags, self.regs.rsp) = (frame[0], frame[2], frame[3]);
+            self.level = false;
+            return Exit::Vector { vector, error };
+        }
         if gate.contains(&self.regs.rip) {
             self.die("an exception in the kernel", isize::from(vector));
         }
+        observe::RING.store(ring, Ordering::Relaxed);
         self.level = ring == 0;
+        if ring == 0 && self.by_instruction(vector, error) {
+            self.regs.rip -= 2;
+            return Exit::Vector {
+                vector: 13,
+                error: u64::from(vector) * 8 + 2,
+            };
+        }
         Exit::Vector { vector, error }
     }
 
@@ -706,6 +774,19 @@ impl Vcpu {
     pub fn change(&mut self, from: usize, to: usize, bits: u64) {
         if paging::change(from, to, bits) {
             self.unmap(from, to);
+        }
+    }
+
+    /// True if the program has executed `int vector` where that is not for it: ring 0 may.
+    fn by_instruction(&self, vector: u8, error: u64) -> bool {
+        match vector {
+            3 | 4 | 0x80 => false,
+            8 | 10..=14 | 17 => error == NO_ERROR_CODE,
+            _ => {
+                let mut code = [0u8; 2];
+                let at = (self.regs.rip as usize).wrapping_sub(2);
+                user::read(at, &mut code) && code == [0xcd, vector]
+            }
         }
     }
 
