@@ -29,7 +29,7 @@ mod kvm {
 }
 /// `AT_HWCAP2` bit: user code may use `wrfsbase` and the like (arch/x86/include/uapi/asm/hwcap2.h).
 const HWCAP2_FSGSBASE: usize = 1 << 1;
-/// Descriptors that a process must be allowed so that `kvm` keeps out of its way.
+/// Descriptors that a process must be allowed so that it does not miss those that `kvm` takes.
 const DESCRIPTORS: u64 = 128;
 
 /// What this machine can do.
@@ -326,11 +326,11 @@ fn other_probes() -> Vec<Probe> {
     let files = getrlimit(Resource::Nofile).current;
     let found = files.map_or("unlimited".into(), |n| n.to_string());
     probes.push(if files.is_none_or(|n| n >= DESCRIPTORS) {
-        ok("RLIMIT_NOFILE", Needed::Kvm, found)
+        ok("RLIMIT_NOFILE", Needed::Auto, found)
     } else {
         missing(
             "RLIMIT_NOFILE",
-            Needed::Kvm,
+            Needed::Auto,
             found,
             "128 or more: raise ulimit -n",
         )

@@ -140,21 +140,34 @@ const DAYS: &[Day] = &[
         ..DAY
     },
     Day {
+        name: "nofile_4",
+        before: "ulimit -n 4",
+        named: Refuses("too many open files"),
+        late: true,
+        ..DAY
+    },
+    Day {
         name: "nofile_5",
         before: "ulimit -n 5",
-        named: Refuses("RLIMIT_NOFILE"),
+        named: Refuses("too many open files"),
+        late: true,
+        ..DAY
+    },
+    Day {
+        name: "nofile_6",
+        before: "ulimit -n 6",
+        named: Refuses("too many open files"),
+        late: true,
         ..DAY
     },
     Day {
         name: "nofile_16",
         before: "ulimit -n 16",
-        named: Refuses("RLIMIT_NOFILE"),
         ..DAY
     },
     Day {
         name: "nofile_127",
         before: "ulimit -n 127",
-        named: Refuses("RLIMIT_NOFILE"),
         ..DAY
     },
     Day {

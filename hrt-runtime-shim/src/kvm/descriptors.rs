@@ -5,8 +5,8 @@ use crate::raw::{self, errno, nr};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 const MAX: usize = 65536;
-/// What the program must be allowed (RLIMIT_NOFILE) so that the kernel's descriptors are out of its way.
-const NEEDED: u64 = 128;
+/// Where the program may have fewer (RLIMIT_NOFILE), it would miss those that the kernel takes.
+const FEW: u64 = 128;
 static HIDDEN: [AtomicU64; MAX / 64] = [const { AtomicU64::new(0) }; MAX / 64];
 /// Descriptors are moved to this number or above.
 const ABOVE: usize = 512;
@@ -29,14 +29,14 @@ fn limit() -> u64 {
 /// True if the program may have so few descriptors that it would miss the kernel's.
 #[must_use]
 pub fn few() -> bool {
-    limit() < NEEDED
+    limit() < FEW
 }
 
 /// Moves `fd` up, out of the program's way, and hides it; returns its new number.
 #[must_use]
 pub fn protect(fd: i32) -> i32 {
     const F_DUPFD_CLOEXEC: usize = 1030;
-    let from = ABOVE.min((limit() as usize).saturating_sub(64));
+    let from = ABOVE.min(limit() as usize / 2);
     // SAFETY: the descriptors are ours.
     unsafe {
         let up = raw::syscall4(nr::FCNTL, fd as usize, F_DUPFD_CLOEXEC, from, 0);

@@ -150,6 +150,9 @@ fn unsuited() -> Result<(), &'static str> {
     if jail != 0 && jail != raw::err(errno::EINVAL) {
         return Err("the process is in a jail, which may end it for asking");
     }
+    if descriptors::few() {
+        return Err("the process may have few descriptors, of which the kernel takes some");
+    }
     if raw::limit(raw::RLIMIT_AS) != u64::MAX {
         return Err("the address space is limited, and the VM's tables would count");
     }
@@ -162,9 +165,6 @@ const EMULATED_RING: &str = "ring 0 is not executed by hardware here";
 fn boot(v: &mut Vcpu, settings: &Settings<'_>) -> Result<(), &'static str> {
     vcpu::set_vm(-1);
     DEVICE.store(-1, Ordering::Relaxed);
-    if descriptors::few() {
-        return Err("the limit of open files is below 128 (RLIMIT_NOFILE, ulimit -n)");
-    }
     const FLAGS: usize = 0o2_000_402; // O_RDWR | O_NOCTTY | O_CLOEXEC
     // SAFETY: a NUL-terminated path.
     let device = unsafe { raw::syscall4(nr::OPEN, c"/dev/kvm".as_ptr() as usize, FLAGS, 0, 0) };
