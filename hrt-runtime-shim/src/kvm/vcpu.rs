@@ -3,6 +3,7 @@
 //! What a virtual CPU needs lies in the thread's block, in pages of their own; those that the CPU itself looks at are mapped
 //! at their alias.
 
+use super::descriptors;
 use super::gate::{self, port};
 use super::paging::{self, ALIAS, JOB_SIZE, Job, bit};
 use super::wire::{
@@ -13,6 +14,7 @@ use crate::kernel::block::{BLOCK_SIZE, Block, KERNEL_STACK, SIGNAL_STACK};
 use crate::kernel::{observe, user};
 use crate::raw::{self, errno, nr};
 use crate::report;
+use core::arch::x86_64::CpuidResult;
 use core::cell::UnsafeCell;
 use core::fmt::Write;
 use core::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -249,12 +251,29 @@ pub fn init(kvm: i32) -> Result<(), &'static str> {
     tables()
 }
 
+/// What this processor says of itself. (The intrinsic was unsafe to call before Rust 1.94.)
+#[allow(unused_unsafe)]
+#[must_use]
+pub fn cpuid(leaf: u32, part: u32) -> CpuidResult {
+    // SAFETY: every x86-64 processor has the instruction.
+    unsafe { core::arch::x86_64::__cpuid_count(leaf, part) }
+}
+
+/// True if the processor has VT-x or SVM, which KVM needs to execute ring 0 (Intel SDM 3C, 24.6; AMD APM 2, 15.4).
+#[must_use]
+pub fn has_virtualization() -> bool {
+    const VMX: u32 = 1 << 5;
+    const SVM: u32 = 1 << 2;
+    cpuid(1, 0).ecx & VMX != 0
+        || cpuid(0x8000_0000, 0).eax > 0x8000_0000 && cpuid(0x8000_0001, 0).ecx & SVM != 0
+}
+
 /// Makes the guest's CPUID that of this processor, as far as KVM can give it.
-fn mirror(cpuid: &mut Cpuid) {
+fn mirror(guest: &mut Cpuid) {
     let mut supported = 0u64;
-    let count = cpuid.count as usize;
-    for e in cpuid.entries.iter_mut().take(count) {
-        let host = core::arch::x86_64::__cpuid_count(e.function, e.index);
+    let count = guest.count as usize;
+    for e in guest.entries.iter_mut().take(count) {
+        let host = cpuid(e.function, e.index);
         match (e.function, e.index) {
             (0xd, 0) => {
                 supported = u64::from(e.eax) | u64::from(e.edx) << 32;
@@ -365,35 +384,33 @@ pub fn of(b: *mut Block) -> *mut Vcpu {
 }
 
 impl Vcpu {
-    /// Makes the descriptor and brings the CPU to the state in which it can enter the program. `protect` moves a descriptor to
-    /// where the program does not see it.
+    /// Makes the descriptor and brings the CPU to the state in which it can enter the program.
     ///
     /// # Errors
-    /// The error number, negative.
-    pub fn create(&mut self, protect: impl FnOnce(i32) -> i32) -> Result<(), isize> {
+    /// Why that cannot be.
+    pub fn create(&mut self) -> Result<(), &'static str> {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         // SAFETY: the request takes a number.
         let fd = unsafe { wire::ioctl(vm(), request::CREATE_VCPU, id) };
         if raw::is_err(fd) {
-            return Err(fd);
+            return Err(match -fd as i32 {
+                errno::ENOMEM => "no memory for a virtual CPU",
+                errno::EMFILE | errno::ENFILE => "no virtual CPU can be made: too many open files",
+                _ => "no virtual CPU can be made",
+            });
         }
-        let fd = protect(fd as i32);
+        let fd = descriptors::protect(fd as i32);
         let size = RUN_SIZE.load(Ordering::Relaxed);
         // SAFETY: a new shared mapping of the descriptor.
         let run = unsafe { raw::syscall6(nr::MMAP, [0, size, 3, 1, fd as usize, 0]) };
         if raw::is_err(run) {
-            // SAFETY: our own descriptor.
-            unsafe { raw::syscall4(nr::CLOSE, fd as usize, 0, 0, 0) };
-            return Err(run);
+            descriptors::close(fd);
+            return Err("no memory for a virtual CPU's registers");
         }
         self.fd = fd;
         self.run = run as *mut Run;
         self.run_size = size;
-        if self.set_up().is_err() {
-            self.destroy();
-            return Err(raw::err(errno::EINVAL));
-        }
-        Ok(())
+        self.set_up().inspect_err(|_| self.destroy())
     }
 
     /// True if it has been made.
@@ -407,7 +424,7 @@ impl Vcpu {
         if self.fd >= 0 && !self.run.is_null() {
             // SAFETY: our own mapping and descriptor.
             unsafe { raw::syscall4(nr::MUNMAP, self.run as usize, self.run_size, 0, 0) };
-            super::descriptors::close(self.fd);
+            descriptors::close(self.fd);
         }
         self.fd = -1;
         self.run = core::ptr::null_mut();
@@ -789,23 +806,21 @@ impl Vcpu {
             }
             const _: () = assert!(JOB_SIZE * 16 + 16 == PAGE);
             let list = (&raw const self.job) as usize + ALIAS;
-            self.kernel_run(alias(gate::hrt_gate_job), list as u64, 0, port::JOB);
+            if let Err(r) = self.kernel_run(alias(gate::hrt_gate_job), list as u64, 0, port::JOB) {
+                self.die("the guest's kernel does not come back", r);
+            }
         }
     }
 
-    /// The time that a short loop takes in ring 0, in cycles for each turn.
-    pub fn time_ring0(&mut self) -> u64 {
-        // The first time memory must be found, and Linux may take the processor away at any.
-        let once = |v: &mut Self| {
-            v.kernel_run(alias(gate::hrt_gate_loop), 0, gate::LOOP_TURNS, port::LOOP);
-            // SAFETY: the structure that KVM shares.
-            unsafe { (*v.run).regs.rax / gate::LOOP_TURNS }
-        };
-        (0..3).map(|_| once(self)).min().unwrap_or(0)
+    /// The time that a short loop takes in ring 0, in cycles for each turn; the error number, negative, if it cannot run.
+    pub fn time_ring0(&mut self) -> Result<u64, isize> {
+        self.kernel_run(alias(gate::hrt_gate_loop), 0, gate::LOOP_TURNS, port::LOOP)?;
+        // SAFETY: the structure that KVM shares.
+        Ok(unsafe { (*self.run).regs.rax } / gate::LOOP_TURNS)
     }
 
-    /// Runs a piece of the gate in ring 0 up to its `out` to `port`.
-    fn kernel_run(&mut self, rip: u64, rbx: u64, rcx: u64, port: u16) {
+    /// Runs a piece of the gate in ring 0 up to its `out` to `port`. Otherwise gives what KVM_RUN gave.
+    fn kernel_run(&mut self, rip: u64, rbx: u64, rcx: u64, port: u16) -> Result<(), isize> {
         let mut s = self.sregs();
         if s.cs.selector != CODE.selector {
             (s.cs, s.ss) = (CODE, DATA);
@@ -831,10 +846,10 @@ impl Vcpu {
                 run.immediate_exit = stopped;
             }
             if r == 0 && (run.exit_reason, run.size, run.port) == (exit::IO, 4, port) {
-                return;
+                return Ok(());
             }
             if r != raw::err(errno::EINTR) && r != raw::err(errno::EAGAIN) {
-                self.die("the guest's kernel does not come back", r);
+                return Err(r);
             }
         }
     }
@@ -845,7 +860,7 @@ impl Vcpu {
         let run = unsafe { &*self.run };
         let (r, s) = (&run.regs, self.sregs());
         let mut line: report::Line<1024> = report::Line::new();
-        let _ = writeln!(
+        let _ = write!(
             line,
             "{what} ({code}), exit {}, rip {:#x} rsp {:#x} rax {:#x} rcx {:#x} cs {:#x} cr2 {:#x} cr3 {:#x}; program: rip {:#x} rsp {:#x}",
             run.exit_reason,

@@ -24,9 +24,12 @@ rt_executables() {
 
 # The names of the tests that each ended in which way, one per line, sorted: times and addresses stay out. A module that did
 # not come to its end, or failed, is a failed check: the modules above pass plainly. VSOCK tests hang where a virtual
-# machine's host gives it a vsock that leads nowhere.
+# machine's host gives it a vsock that leads nowhere. What a helper process of a test writes may come between a test's name and
+# its result.
 PYTHON_RESULTS='"$RT/python" -u -m test -v -u none --timeout 500 -i "*VSOCK*" "$MODULE" >log 2>&1; s=$?; cp log "$LOGS/$MODULE-$(basename "$(dirname "$(readlink "$RT")")")"
-    sed -n "s/^\(test[A-Za-z0-9_]* ([A-Za-z0-9_.]*)\).* \.\.\. .*\(ok\|skipped\|FAIL\|ERROR\|expected failure\)\( .*\)\{0,1\}$/\1 \2/p" log | sort
+    awk "/^test[A-Za-z0-9_]* [(].*[)] [.][.][.] Traceback/ { held = \$1 \" \" \$2 \" ... \"; next }
+        held != \"\" && /^(ok|FAIL|ERROR|expected failure|skipped .*)\$/ { print held \$0; held = \"\"; next } { print }" log |
+        sed -n "s/^\(test[A-Za-z0-9_]* ([A-Za-z0-9_.]*)\).* \.\.\. .*\(ok\|skipped\|FAIL\|ERROR\|expected failure\)\( .*\)\{0,1\}$/\1 \2/p" | sort
     grep -a -E "^(FAIL|ERROR): " log | sort; grep -a "^Ran [0-9]* test" log | sed "s/ in .*//"
     grep -a "^Tests result: SUCCESS" log && grep -a -q "^Ran [1-9]" log && exit "$s"; tail -n 3 log; exit 1'
 
