@@ -60,7 +60,7 @@ struct Corpus {
 
 /// How many times slower an emulated VM is: because each exit is, or because the whole machine is emulated.
 const SLOW_EXITS: u32 = 4;
-const SLOW_MACHINE: u32 = 3;
+const SLOW_MACHINE: u32 = 10;
 
 /// A program in one linkage kind.
 struct Case {
