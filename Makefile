@@ -1,6 +1,7 @@
 # make                 builds the toolchain: mv-cc, mv-c++ and mv-link
 # make test            everything needed to test, in under 15 minutes; ends with the count
 # make test-runtimes   the long ones: Lua, SQLite, CPython, Racket CS and BC, each built and run plain and hybrid
+# make test-ring0      programs in a virtual machine that has /dev/kvm, in QEMU's software CPU: ring 0 on any machine
 # make demo            a hybridized Lua from source to output; RUNTIME=racket does it for Racket
 # make bench           the micro-benchmarks; make bench-runtimes times runtimes plain and hybrid, make bench-builds
 #                      whole builds by cc and by mv-cc
@@ -14,7 +15,7 @@ NAMES ?= lua sqlite cpython racket-cs racket-bc
 BIN := $(or $(CARGO_TARGET_DIR),target)/release
 SCRIPTS := testsuite/scripts
 
-.PHONY: all test test-runtimes demo bench bench-runtimes bench-builds install uninstall clean check-scripts
+.PHONY: all test test-ring0 test-runtimes demo bench bench-runtimes bench-builds install uninstall clean check-scripts
 
 all:
 	@$(SCRIPTS)/toolchain.sh
@@ -24,6 +25,9 @@ test:
 
 test-runtimes: all
 	@testsuite/runtimes/run.sh $(NAMES)
+
+test-ring0: all
+	@MV_RING0_KVM=1 $(SCRIPTS)/ring0.sh
 
 demo:
 	@$(SCRIPTS)/demo.sh $(RUNTIME)
@@ -46,7 +50,7 @@ uninstall:
 	rm -f '$(DESTDIR)$(PREFIX)/bin/mv-cc' '$(DESTDIR)$(PREFIX)/bin/mv-c++' '$(DESTDIR)$(PREFIX)/bin/mv-link'
 
 check-scripts:
-	shellcheck -x -P SCRIPTDIR .ci/run $(SCRIPTS)/*.sh testsuite/runtimes/*.sh testsuite/runtimes/*/*.sh
+	shellcheck -x -P SCRIPTDIR .ci/run $(SCRIPTS)/*.sh testsuite/runtimes/*.sh testsuite/runtimes/*/*.sh testsuite/ring0/*.sh
 
 clean:
 	cargo clean

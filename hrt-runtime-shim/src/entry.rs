@@ -1,6 +1,7 @@
 //! Where the stub enters the payload: chooses the platform and hybridizes the process.
 
 use crate::hosted;
+use crate::kernel::single_threaded;
 use crate::kvm;
 use crate::report;
 use crate::start::{Start, at};
@@ -66,19 +67,29 @@ pub unsafe extern "C" fn hrt_payload_entry(
         // SAFETY: the stub's promise.
         size: unsafe { (*header).mem_size } as usize,
     };
-    if settings.platform == Platform::Kvm {
-        if let Err(why) = kvm::Kvm.hybridize(&context) {
-            report::cannot_run(kvm::Kvm::PLATFORM.name(), why);
-        }
-        return entry;
-    }
-    if let Err(why) = hosted::Hosted.hybridize(&context) {
-        // Under `auto` the program just runs on the next platform, which is plain Linux.
-        if settings.platform == Platform::Hosted {
-            report::cannot_run(hosted::Hosted::PLATFORM.name(), why);
+    if let Err(why) = hybridize(&context) {
+        // Under `auto` the program just runs on the last platform, which is plain Linux.
+        if settings.platform != Platform::Auto {
+            report::cannot_run(settings.platform.name(), why);
         }
     }
     entry
+}
+
+/// Moves the process to the platform that was asked for, or to the best.
+fn hybridize(context: &Context) -> Result<(), &'static str> {
+    // Asked once: a VM that was given up leaves a thread of Linux's for a moment.
+    if !single_threaded() {
+        return Err("the process has more than one thread before the program starts");
+    }
+    match context.settings.platform {
+        Platform::Native => Ok(()),
+        Platform::Kvm => kvm::Kvm.hybridize(context),
+        Platform::Hosted => hosted::Hosted.hybridize(context),
+        Platform::Auto => kvm::Kvm
+            .hybridize(context)
+            .or_else(|_| hosted::Hosted.hybridize(context)),
+    }
 }
 
 /// The build options that the information block points at.

@@ -84,6 +84,7 @@ pub mod errno {
     pub const EINVAL: i32 = 22;
     pub const ENFILE: i32 = 23;
     pub const EMFILE: i32 = 24;
+    pub const ENOTTY: i32 = 25;
     pub const ENOSPC: i32 = 28;
     pub const ENOSYS: i32 = 38;
 }
@@ -161,6 +162,20 @@ pub fn exit_group(status: i32) -> ! {
         // SAFETY: exit_group(2) does not return.
         unsafe { syscall4(nr::EXIT_GROUP, status as usize, 0, 0, 0) };
     }
+}
+
+/// `resource` of [`limit`]: descriptors.
+pub const RLIMIT_NOFILE: usize = 7;
+/// `resource` of [`limit`]: bytes of address space.
+pub const RLIMIT_AS: usize = 9;
+
+/// The soft limit of `resource` (getrlimit(2)); `u64::MAX`: none.
+#[must_use]
+pub fn limit(resource: usize) -> u64 {
+    let mut limit = [u64::MAX; 2];
+    // SAFETY: writes a local.
+    unsafe { syscall4(nr::PRLIMIT64, 0, resource, 0, (&raw mut limit) as usize) };
+    limit[0]
 }
 
 /// The caller's process id and thread id.

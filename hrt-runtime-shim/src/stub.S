@@ -7,6 +7,9 @@
         .set SYS_mmap, 9
         .set SYS_mprotect, 10
         .set SYS_munmap, 11
+        .set SYS_write, 1
+        .set SYS_exit_group, 231
+        .set AT_SECURE, 23
 
         .section .text.multiverse, "ax", @progbits
         .balign 16
@@ -73,7 +76,7 @@ stub_entry:
         movl    $SYS_mmap, %eax
         syscall
         testq   %rax, %rax
-        js      leave                   /* no memory: the program runs plainly */
+        js      refused
         movq    %rax, %r13              /* r13: load address */
 
         movq    %r13, %rdi
@@ -127,6 +130,70 @@ unmap:
         movl    P_mem_size(%r12), %esi
         movl    $SYS_munmap, %eax
         syscall
+
+refused:        /* The program runs plainly, unless its user has named a platform. */
+        leaq    17*8(%rbx), %r8         /* the initial stack: argc, arguments and 0, environment and 0, auxiliary vector */
+        movq    (%r8), %rax
+        leaq    16(%r8, %rax, 8), %r8
+        xorl    %r9d, %r9d              /* r9: the value of HRT_PLATFORM */
+1:      movq    (%r8), %rdi
+        addq    $8, %r8
+        testq   %rdi, %rdi
+        jz      2f
+        testq   %r9, %r9
+        jnz     1b
+        leaq    variable(%rip), %rsi
+        movl    $variable_end - variable, %ecx
+        repe cmpsb
+        jne     1b
+        movq    %rdi, %r9
+        jmp     1b
+2:      testq   %r9, %r9
+        jz      leave
+3:      movq    (%r8), %rax             /* who has more rights than his caller does not listen to him */
+        testq   %rax, %rax
+        jz      leave
+        addq    $16, %r8
+        cmpq    $AT_SECURE, %rax
+        jne     3b
+        cmpq    $0, -8(%r8)
+        jne     leave
+        leaq    kvm(%rip), %rsi
+        movq    %r9, %rdi
+        movl    $4, %ecx
+        repe cmpsb
+        leaq    say_kvm(%rip), %rsi
+        movl    $say_hosted - say_kvm, %edx
+        je      4f
+        leaq    hosted(%rip), %rsi
+        movq    %r9, %rdi
+        movl    $7, %ecx
+        repe cmpsb
+        jne     leave
+        leaq    say_hosted(%rip), %rsi
+        movl    $say_end - say_hosted, %edx
+4:      movl    $2, %edi
+        movl    $SYS_write, %eax
+        syscall
+        movl    $125, %edi
+        movl    $SYS_exit_group, %eax
+        syscall
+        ud2
+
+variable:
+        .ascii  "HRT_PLATFORM="
+variable_end:
+kvm:    .asciz  "kvm"
+hosted: .asciz  "hosted"
+        .macro  say platform
+        .ascii  "multiverse: HRT_PLATFORM=\platform cannot run: no memory for the HRT kernel, or it may not be made executable "
+        .ascii  "(HRT_PLATFORM=auto takes what can)\n"
+        .endm
+say_kvm:
+        say     kvm
+say_hosted:
+        say     hosted
+say_end:
 
 leave:
         movq    %rbx, %rsp

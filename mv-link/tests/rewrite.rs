@@ -295,4 +295,24 @@ fn doctor() {
     let json: serde_json::Value =
         serde_json::from_slice(&d.ok(MV_LINK, &["--doctor", "--json"]).stdout).expect("JSON");
     assert!(json["platform"].is_string() && json["reasons"].is_array());
+    assert!(json["probes"].as_array().is_some_and(|p| p.len() > 10));
+
+    // It says what `auto` really does.
+    assert!(
+        d.mv_gcc(&["-pie", "-fPIE", "hello.c", "-o", "hello"])
+            .status
+            .success()
+    );
+    let stats = d.path("stats");
+    let hello = d
+        .command(d.path("hello"))
+        .env("HRT_STATS", &stats)
+        .output()
+        .expect("runs");
+    assert_eq!(hello.status.code(), Some(7), "{}", text(&hello));
+    let taken = std::fs::read_to_string(&stats)
+        .ok()
+        .and_then(|line| serde_json::from_str::<serde_json::Value>(&line).ok())
+        .map_or("native".into(), |line| line["platform"].clone());
+    assert_eq!(json["platform"], taken, "{}", text(&out));
 }

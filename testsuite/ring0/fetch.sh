@@ -78,6 +78,7 @@ make_boot() {
     cp "$HERE/init" "$root/init"
     chmod 755 "$root/init"
     cc -O1 -static -o "$root/bin/leave" "$HERE/leave.c"
+    cc -O1 -static -o "$root/bin/signals" "$HERE/signals.c"
     # Numbered in the order in which they are to be loaded.
     depmod -b "$SCRATCH/kernel" "$version"
     for module in "${MODULES[@]}"; do
@@ -101,7 +102,7 @@ if ! have; then
     download || { timeout 300 apt-get -qq update >&2 && have || download; } || die "apt-get download failed"
     have || die "apt-get download brought no kernel"
 fi
-key=$({ printf '%s\n' "${KERNEL##*/}" "${BUSYBOX##*/}" && cat "$0" "$HERE/init" "$HERE/leave.c"; } | sha256sum | cut -c1-12)
+key=$({ printf '%s\n' "${KERNEL##*/}" "${BUSYBOX##*/}" && cat "$0" "$HERE/init" "$HERE"/*.c; } | sha256sum | cut -c1-12)
 dir=$RING0/boot-$key
 if ! [ -e "$dir/complete" ]; then
     with_scratch

@@ -3,23 +3,33 @@
 # linker, or that of a script) and its shared libraries; links on the way stay links. Libraries that a program opens
 # by itself (dlopen) are to be named too. A folder is copied with all that it has.
 # stage.sh --as PATH TREE FILE: the same, but FILE itself goes to PATH in the tree.
+# stage.sh --needs TREE FILE...: only what they need.
 . "$(dirname "$0")/../runtimes/lib.sh"
 
-AS=
-if [ "${1:-}" = --as ]; then
+AS='' NEEDS=''
+case ${1:-} in
+--as)
     AS=${2:-}
     shift 2
-fi
+    ;;
+--needs)
+    NEEDS=1
+    shift
+    ;;
+esac
 if [ $# -lt 2 ] || { [ -n "$AS" ] && [ $# -ne 2 ]; }; then
-    die "usage: stage.sh [--as PATH] TREE FILE..."
+    die "usage: stage.sh [--as PATH | --needs] TREE FILE..."
 fi
 mkdir -p "$1"
 TREE=$(cd "$1" && pwd)
 shift
 
 # copy PATH: an absolute path, as it is here: its folders, links and the file at its end. Links lead within the tree.
+declare -A COPIED
 copy() {
     local path=$1 done='' part target
+    [ -z "${COPIED[$1]:-}" ] || return 0
+    COPIED[$1]=1
     while [ -n "$path" ]; do
         path=${path#/}
         part=${path%%/*}
@@ -79,7 +89,9 @@ program() {
 
 for file in "$@"; do
     file=$(cd "$(dirname "$file")" && pwd)/${file##*/}
-    if [ -n "$AS" ]; then
+    if [ -n "$NEEDS" ]; then
+        needs "$file"
+    elif [ -n "$AS" ]; then
         mkdir -p "$TREE/$(dirname "$AS")"
         cp -aL --reflink=auto "$file" "$TREE/$AS"
         [ -d "$file" ] || needs "$file"

@@ -2,6 +2,9 @@
 # Runs the programs that testsuite/ring0/programs lists in a virtual machine that has /dev/kvm, on any machine: see
 # testsuite/ring0/boot.sh. Each runs plain and hybridized, and must print the same and end the same.
 # MV_RING0_KVM=1 runs them with HRT_PLATFORM=kvm HRT_RING=0 too. MV_CC_BIN names the mv-cc to test. ONLY=GLOB limits the programs.
+# ring0.sh --corpus [FILTER]: runs instead each program of the corpus (testsuite/programs), or those whose name contains one of FILTER's
+# parts (A|B|C), plain and on `kvm` in ring 0. MV_RING0_LIMIT: the seconds for all of them.
+# ring0.sh --quick: both in part, in under five minutes.
 . "$(dirname "$0")/../runtimes/lib.sh"
 . "$ROOT/testsuite/scripts/deps.sh"
 
@@ -18,6 +21,17 @@ COMMANDS=$SCRATCH/commands
 RESULTS=$COMMANDS.results
 mkdir "$TREE"
 : >"$COMMANDS"
+# What depends on the ring most: the calling convention, exceptions, signals; and some of everything else.
+QUICK='c/abi_|c/basic_segv|c/jit_own|c/mm_map|c/mm_shared|c/proc_core|c/proc_fork:|c/proc_seccomp_strict|c/proc_vfork|c/sig_altstack|c/sig_context'
+QUICK+='|c/sig_fault|c/sig_nested|c/sig_single|c/sig_storm:|c/sig_wild|c/thread_main|c/thread_raw|c/thread_tls|cxx/exceptions|rust/threads'
+usage="usage: ring0.sh [--quick | --corpus [FILTER]]"
+PROGRAMS=$RING0_DIR/programs CORPUS='' FILTER='' LIMIT=240
+case ${1:-} in
+'') ;;
+--quick) CORPUS=1 FILTER=$QUICK LIMIT=420 MV_RING0_KVM=1 ;;
+--corpus) PROGRAMS=/dev/null CORPUS=1 FILTER=${2:-} LIMIT=${MV_RING0_LIMIT:-3000} ;;
+*) die "$usage" ;;
+esac
 PLATFORMS=(hosted)
 if [ "${MV_RING0_KVM:-0}" = 1 ]; then
     PLATFORMS+=(kvm)
@@ -41,6 +55,26 @@ lua() {
     fi
 }
 
+# racket_built: prints where Racket CS is, if testsuite/runtimes/run.sh has built it: that takes too long for this.
+racket_built() {
+    local built
+    for built in "$CACHE"/build/racket-cs/plain-*/built; do
+        [ -e "$built" ] && printf '%s' "${built%/built}/src" && return
+    done
+    return 1
+}
+
+# racket: Racket CS, plain and hybrid, once; the hybrid of the plain one.
+racket() {
+    local built
+    built=$(racket_built) || return
+    if ! [ -e "$SCRATCH/hybrid-racket" ]; then
+        timeout 120 "$MV_BIN/mv-link" --hybridize "$built/bin/racket" -o "$SCRATCH/hybrid-racket" || return
+        put "$built/bin/racket" /t/plain/racket && put "$SCRATCH/hybrid-racket" /t/hybrid/racket || return
+        put "$built/collects" /t/collects && put "$built/etc" /t/etc
+    fi
+}
+
 # c NAME KIND SOURCE: a C program, plain and hybrid.
 c() {
     local name=$1 source=$3 kind cc flags=(-O1 -pthread -I "$ROOT/testsuite/programs/include")
@@ -60,11 +94,12 @@ c() {
 
 # add_program NAME KIND SOURCE
 add_program() {
-    if [ "$2" = lua ]; then
-        lua && put "$3" "/t/${3##*/}"
-    else
-        c "$@"
-    fi
+    case $2 in
+    lua | racket)
+        "$2" && { [ "$3" = - ] || put "$ROOT/testsuite/$3" "/t/${3##*/}"; }
+        ;;
+    *) c "$1" "$2" "$ROOT/testsuite/$3" ;;
+    esac
 }
 
 # ---- Commands ------------------------------------------------------------------------------------------------------
@@ -148,12 +183,66 @@ judge() {
     show "$label"
 }
 
+# ---- The corpus ----------------------------------------------------------------------------------------------------
+
+# corpus_pack: the programs that FILTER selects, built, into the tree; what is to be run of them is in $SCRATCH/corpus, a
+# line for each: SECONDS NAME, or - NAME WHY.
+corpus_pack() {
+    local list
+    need_cargo
+    MV_CC_BIN=$MV_BIN/mv-cc MV_CORPUS_PACK=$TREE/t/corpus timeout 900 cargo test --locked --manifest-path "$ROOT/Cargo.toml" \
+        -p testsuite --test corpus -- "$FILTER" </dev/null >"$SCRATCH/corpus" || return
+    list=$(find "$TREE/t/corpus/built" "$TREE/t/corpus/run" -type f -perm /111)
+    # shellcheck disable=SC2086  # no blanks in there
+    "$RING0_DIR/stage.sh" --needs "$TREE" $list
+}
+
+# judge_corpus NAME: by the lines of the corpus test.
+judge_corpus() {
+    local test what why seen=0
+    while read -r test what why; do
+        seen=$((seen + 1))
+        case $what in
+        ok) ok "ring0-$test" ;;
+        ignored) skip "ring0-$test" "$why" ;;
+        *) fail "ring0-$test" "$what $why" ;;
+        esac
+    done < <(sed -n 's/^test \([^ ]*::[^ ]*\) *\.\.\. /\1 /p' "$(result "$1" out)" 2>/dev/null)
+    if [ "$seen" -ne 2 ]; then
+        fail "ring0-$1" "status $(status "$1"), with $seen results"
+        show "$1"
+    elif [ "$(status "$1")" != 0 ]; then
+        sed -n '/^---- /,/^failures:/p' "$(result "$1" out)" | grep -v '^failures:' | cut -c1-300 | sed 's/^/   | /'
+    fi
+}
+
 # ---- What is run ---------------------------------------------------------------------------------------------------
 
 command_line kvm-device 'ls -l /dev/kvm'
 cc -O1 -static -o "$SCRATCH/guest" "$RING0_DIR/guest.c"
 put "$SCRATCH/guest" /t/guest
 command_line kvm-guest '/t/guest'
+
+CASES=()
+if [ -n "$CORPUS" ]; then
+    # What programs look for on any Debian.
+    put /bin/true /bin/true
+    mkdir -p "$TREE/etc"
+    printf 'root:x:0:0:root:/tmp:/bin/sh\n' >"$TREE/etc/passwd"
+    if [ -d /usr/lib/locale/C.utf8 ]; then
+        put /usr/lib/locale/C.utf8 /usr/lib/locale/C.utf8
+    fi
+    corpus_pack || fail ring0-corpus-build
+    while read -r seconds name why; do
+        case $seconds in
+        -) skip "ring0-$name" "$why" ;;
+        *)
+            CASES+=("$name")
+            command_line "$name" "@$seconds MV_CORPUS_PACKED=/t/corpus /t/corpus/run --test-threads 1 $name::"
+            ;;
+        esac
+    done <"$SCRATCH/corpus"
+fi
 
 NAMES=()
 declare -A WANT
@@ -167,24 +256,33 @@ while IFS='|' read -r name kind source want arguments <&5; do
     if [ -n "${ONLY:-}" ] && [[ $name != $ONLY ]]; then
         continue
     fi
-    if ! add_program "$name" "$kind" "$ROOT/testsuite/$source"; then
+    if [ "$kind" = racket ] && ! racket_built >/dev/null; then
+        skip "ring0-$name" "no Racket CS in the cache: make test-runtimes NAMES=racket-cs builds it"
+        continue
+    fi
+    if ! add_program "$name" "$kind" "$source"; then
         fail "ring0-$name-build"
         continue
     fi
     NAMES+=("$name")
     WANT[$name]=$((want))
     binary=$name
-    if [ "$kind" = lua ]; then
-        binary=lua
-        arguments="/t/${source##*/} $arguments"
+    case $kind in
+    lua | racket)
+        binary=$kind
+        [ "$source" = - ] || arguments="/t/${source##*/} $arguments"
+        ;;
+    esac
+    if [ "$kind" = racket ]; then
+        arguments="-X /t/collects -G /t/etc $arguments"
     fi
     for platform in plain "${PLATFORMS[@]}"; do
         run_in "$platform" "$name" "$binary" "$arguments"
     done
-done 5<"$RING0_DIR/programs"
+done 5<"$PROGRAMS"
 
 printf '== booting, for %d commands\n' "$LINES_USED"
-if "$RING0_DIR/boot.sh" --limit 240 --each 60 --log "$SCRATCH/console" "$TREE" "$COMMANDS"; then
+if "$RING0_DIR/boot.sh" --limit "$LIMIT" --each 60 --log "$SCRATCH/console" "$TREE" "$COMMANDS"; then
     ok ring0-boot
 else
     fail ring0-boot
@@ -204,6 +302,9 @@ for name in "${NAMES[@]}"; do
     if [ "${MV_RING0_KVM:-0}" != 1 ]; then
         skip "ring0-$name-kvm" "MV_RING0_KVM is not 1"
     fi
+done
+for name in "${CASES[@]}"; do
+    judge_corpus "$name"
 done
 rm -rf "$KEPT"
 if [ "$FAILED" -gt 0 ]; then

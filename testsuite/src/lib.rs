@@ -5,4 +5,5 @@
 
 pub mod build;
 pub mod directives;
+pub mod pack;
 pub mod run;

@@ -41,23 +41,35 @@ pub struct Run {
     pub took: Duration,
 }
 
-/// Runs `executable` with everything its directives say; `platform` goes to `HRT_PLATFORM`.
+/// Where a program is run.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// For `HRT_PLATFORM`.
+    pub platform: &'static str,
+    /// For `HRT_RING`.
+    pub ring: u8,
+    /// With `HRT_TRACE`.
+    pub trace: bool,
+    /// How many times slower than usual it may be before it counts as hung.
+    pub patience: u32,
+}
+
+/// Runs `executable` with everything its directives say.
 pub fn run(
     scratch: &Path,
     executable: &Path,
     helpers: &[(String, PathBuf)],
     directives: &Directives,
-    platform: &str,
-    trace: bool,
+    place: Place,
 ) -> Result<Run> {
     let top = tempfile::Builder::new()
         .prefix("run-")
         .tempdir_in(scratch)?;
     let cwd = top.path().join("cwd");
     std::fs::create_dir(&cwd)?;
-    place(executable, &cwd.join("prog"))?;
+    put(executable, &cwd.join("prog"))?;
     for (name, file) in helpers {
-        place(file, &cwd.join(name))?;
+        put(file, &cwd.join(name))?;
     }
     let stdin = top.path().join("stdin");
     std::fs::write(&stdin, &directives.stdin)?;
@@ -74,20 +86,20 @@ pub fn run(
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env("LC_ALL", "C")
         .env("TZ", "UTC")
-        .env("HRT_PLATFORM", platform)
+        .env("HRT_PLATFORM", place.platform)
+        .env("HRT_RING", place.ring.to_string())
         .env("HRT_STATS", &stats)
         .envs(directives.env.iter().map(|(k, v)| (k, v)))
         .stdin(File::open(&stdin)?)
         .stdout(Stdio::from(append(&stdout)?))
         .stderr(Stdio::from(append(&stderr)?))
         .process_group(0);
-    if trace {
+    if place.trace {
         let mut value = std::ffi::OsString::from("syscalls:");
         value.push(&traced);
         command.env("HRT_TRACE", value);
     }
-    // Exits of an emulated VM are slow.
-    let limit = directives.limit * if platform == "kvm" { 4 } else { 1 };
+    let limit = directives.limit * place.patience;
     let start = Instant::now();
     // The linker's descriptor may live on for a moment in a process that another trial is just starting (ETXTBSY).
     let mut child = loop {
@@ -171,7 +183,7 @@ fn without_ids(text: &[u8]) -> Vec<u8> {
     out
 }
 
-fn place(from: &Path, to: &Path) -> Result<()> {
+fn put(from: &Path, to: &Path) -> Result<()> {
     if std::fs::hard_link(from, to).is_err() {
         std::fs::copy(from, to)?;
     }
@@ -287,8 +299,9 @@ impl Outcome {
 }
 
 impl Run {
-    /// Asserts that the program ran on `platform`, and what its directives say of the statistics.
-    pub fn check_stats(&self, directives: &Directives, platform: &str) -> Result<()> {
+    /// Asserts that the program ran at `place`, and what its directives say of the statistics.
+    pub fn check_stats(&self, directives: &Directives, place: Place) -> Result<()> {
+        let (platform, ring) = (place.platform, place.ring);
         if directives.no_stats || directives.signal.is_some() {
             return Ok(());
         }
@@ -298,8 +311,8 @@ impl Run {
         );
         for line in &self.stats {
             ensure!(
-                line["platform"] == platform && line["ring"] == 3,
-                "not on {platform}: {line}"
+                line["platform"] == platform && line["ring"] == ring,
+                "not on {platform}, ring {ring}: {line}"
             );
         }
         ensure!(

@@ -11,12 +11,8 @@ mod signals;
 mod threads;
 
 use crate::entry::Context;
-use crate::kernel::{
-    FSGSBASE, IMAGE, IMAGE_SIZE, block, modules, name_memory, observe, patch, set_gs,
-    single_threaded, slots,
-};
+use crate::kernel::{IMAGE, IMAGE_SIZE, begin, modules, name_memory, observe, patch, slots, undo};
 use crate::raw::{self, nr};
-use crate::start::at;
 use core::sync::atomic::Ordering;
 use hrt_kernel::platform::{Machine, Platform};
 
@@ -56,26 +52,12 @@ impl Machine for Hosted {
     type Start = Context;
 
     fn hybridize(&self, context: &Context) -> Result<(), &'static str> {
-        if !single_threaded() {
-            return Err("the process has more than one thread before the program starts");
-        }
-        IMAGE.store(context.base, Ordering::Relaxed);
-        IMAGE_SIZE.store(context.size, Ordering::Relaxed);
-        FSGSBASE.store(
-            context.start.aux(at::HWCAP2).unwrap_or(0) & 2 != 0,
-            Ordering::Relaxed,
-        );
-        let b = block::take().map_err(|_| "no memory for the kernel's stack")?;
-        // SAFETY: the block is ours.
-        unsafe { ((*b).pid, (*b).tid) = raw::ids() };
-        if set_gs(b) != 0 {
-            return Err("Linux refuses to set the GS base");
-        }
+        let b = begin(context)?;
         // The dispatch is turned on before anything else is changed: it is what may be missing. Until the first
         // instruction of the program nothing outside the payload makes a system call.
         if dispatch_on() != 0 {
             // SAFETY: no thread runs on the block.
-            unsafe { block::give_back(b) };
+            unsafe { undo() };
             return Err("Linux has no Syscall User Dispatch here (it came with Linux 5.11)");
         }
         observe::init(Self::PLATFORM, &context.settings);
@@ -89,6 +71,8 @@ impl Machine for Hosted {
         }
         if signals::init(b) != 0 {
             dispatch_off();
+            // SAFETY: no thread runs on the block.
+            unsafe { undo() };
             return Err("Linux refuses a handler for SIGSYS");
         }
         name_memory();

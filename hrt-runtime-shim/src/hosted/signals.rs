@@ -265,7 +265,7 @@ pub(super) fn reset() {
     install();
 }
 
-/// Takes SIGSYS, keeping its disposition and mask as the program inherited them.
+/// Takes SIGSYS, keeping its disposition and mask as the program inherited them. If that fails, nothing has changed.
 pub fn init(b: *mut Block) -> isize {
     actions::init(frame::hrt_signal_entries as *const () as usize);
     let mut inherited = NO_ACTION;
@@ -275,6 +275,18 @@ pub fn init(b: *mut Block) -> isize {
     }
     // SAFETY: one thread, at start.
     unsafe { *SIGSYS_ACTION.0.get() = inherited };
+    // SAFETY: one thread, at start.
+    unsafe { (*b).alt = real_signal_stack() };
+    let r = set_signal_stack(b);
+    if r != 0 {
+        return r;
+    }
+    let r = install();
+    if r != 0 {
+        // SAFETY: one thread, at start; the stack is the one that Linux held before.
+        unsafe { raw::syscall4(nr::SIGALTSTACK, (&raw const (*b).alt) as usize, 0, 0, 0) };
+        return r;
+    }
     // Handlers that constructors of libraries have installed are entered through the kernel from now on, too.
     for sig in 1..=64 {
         let mut held = NO_ACTION;
@@ -285,16 +297,6 @@ pub fn init(b: *mut Block) -> isize {
             let told = wrap(&held);
             raw_sigaction(sig, &raw const told, core::ptr::null_mut());
         }
-    }
-    // SAFETY: one thread, at start.
-    unsafe { (*b).alt = real_signal_stack() };
-    let r = set_signal_stack(b);
-    if r != 0 {
-        return r;
-    }
-    let r = install();
-    if r != 0 {
-        return r;
     }
     let old = raw::sigmask(raw::SIG_UNBLOCK, SIGSYS_BIT);
     // SAFETY: one thread, at start.

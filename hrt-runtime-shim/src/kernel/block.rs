@@ -1,11 +1,11 @@
 //! The kernel's per-thread block: identity, kernel stack and counters of one HRT thread, found through the GS base.
 //!
-//! Blocks are never unmapped: a thread that ends marks its block free as the last thing before its `exit`, and the
+//! Blocks are not unmapped once the program runs: a thread that ends marks its block free as the last thing before its `exit`, and the
 //! next thread takes it. In the child of a fork all blocks but the caller's are free.
 
 use crate::raw::{self, nr};
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use hrt_kernel::classes::TABLE_SIZE;
 
 /// Bytes of a block, and its alignment: the block of a kernel stack is found by masking.
@@ -17,6 +17,8 @@ pub const SIGNAL_STACK: usize = 8 * 1024;
 pub const KERNEL_STACK: usize = 28 * 1024;
 /// Blocks that are mapped at once.
 const CHUNK: usize = 4;
+/// Bytes of that mapping: one block more, for the alignment.
+const MAPPED: usize = (CHUNK + 1) * BLOCK_SIZE;
 
 /// `state` of a block that any thread may take.
 pub const FREE: u32 = 0;
@@ -138,6 +140,8 @@ const _: () = {
 };
 
 static ALL: AtomicPtr<Block> = AtomicPtr::new(null_mut());
+/// The first mapping of blocks.
+static FIRST: AtomicUsize = AtomicUsize::new(0);
 
 /// All blocks there are, in no order.
 pub fn all() -> impl Iterator<Item = *mut Block> {
@@ -171,11 +175,13 @@ pub fn take() -> Result<*mut Block, isize> {
             return Ok(b);
         }
     }
-    let len = (CHUNK + 1) * BLOCK_SIZE;
     // SAFETY: a new anonymous mapping disturbs nobody.
-    let at = unsafe { raw::syscall6(nr::MMAP, [0, len, 3, 0x22, usize::MAX, 0]) };
+    let at = unsafe { raw::syscall6(nr::MMAP, [0, MAPPED, 3, 0x22, usize::MAX, 0]) };
     if raw::is_err(at) {
         return Err(at);
+    }
+    if ALL.load(Ordering::Acquire).is_null() {
+        FIRST.store(at as usize, Ordering::Relaxed);
     }
     let first = (at as usize).next_multiple_of(BLOCK_SIZE);
     let mut mine = null_mut();
@@ -227,6 +233,19 @@ unsafe fn reset(b: *mut Block) {
 pub unsafe fn give_back(b: *mut Block) {
     // SAFETY: the caller's promise.
     unsafe { (*b).state.store(FREE, Ordering::Release) }
+}
+
+/// Unmaps the blocks of a process that was not hybridized after all.
+///
+/// # Safety
+/// Nothing may use a block any more, and not more than one thread may have been there.
+pub unsafe fn discard() {
+    ALL.store(null_mut(), Ordering::Relaxed);
+    let at = FIRST.swap(0, Ordering::Relaxed);
+    if at != 0 {
+        // SAFETY: the caller's promise; one thread has needed no second mapping.
+        unsafe { raw::syscall4(nr::MUNMAP, at, MAPPED, 0, 0) };
+    }
 }
 
 /// In the child of a fork: no other thread exists, and nothing has been counted yet.

@@ -8,7 +8,9 @@ pub mod patch;
 pub mod slots;
 pub mod user;
 
+use crate::entry::Context;
 use crate::raw::{self, errno, nr};
+use crate::start::at;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// Load address of the payload's image.
@@ -41,7 +43,7 @@ pub struct Action {
 }
 const _: () = assert!(size_of::<Action>() == 32);
 
-/// Points the calling thread's GS base at its block.
+/// Points the calling thread's GS base at its block; null makes it what it is in a new process.
 pub fn set_gs(b: *mut block::Block) -> isize {
     if FSGSBASE.load(Ordering::Relaxed) {
         // SAFETY: Linux says that the instruction is there; nothing but the kernel uses GS.
@@ -52,6 +54,38 @@ pub fn set_gs(b: *mut block::Block) -> isize {
     }
     // SAFETY: nothing but the kernel uses GS.
     unsafe { raw::syscall4(nr::ARCH_PRCTL, ARCH_SET_GS, b as usize, 0, 0) }
+}
+
+/// What every platform begins with: the first thread's block, with the GS base at it.
+///
+/// # Errors
+/// Why that cannot be; nothing has changed then.
+pub fn begin(context: &Context) -> Result<*mut block::Block, &'static str> {
+    IMAGE.store(context.base, Ordering::Relaxed);
+    IMAGE_SIZE.store(context.size, Ordering::Relaxed);
+    FSGSBASE.store(
+        context.start.aux(at::HWCAP2).unwrap_or(0) & 2 != 0,
+        Ordering::Relaxed,
+    );
+    let b = block::take().map_err(|_| "no memory for the kernel's stack")?;
+    // SAFETY: the block is ours.
+    unsafe { ((*b).pid, (*b).tid) = raw::ids() };
+    if set_gs(b) != 0 {
+        // SAFETY: the block was just taken.
+        unsafe { block::discard() };
+        return Err("Linux refuses to set the GS base");
+    }
+    Ok(b)
+}
+
+/// Undoes [`begin`].
+///
+/// # Safety
+/// Nothing may use a block any more.
+pub unsafe fn undo() {
+    set_gs(core::ptr::null_mut());
+    // SAFETY: the caller's promise; there is one thread.
+    unsafe { block::discard() };
 }
 
 /// True if the calling thread is the only one of its process.

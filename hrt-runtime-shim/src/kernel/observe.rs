@@ -102,6 +102,11 @@ pub static EXITS: AtomicU64 = AtomicU64::new(0);
 /// Page faults of the guest that the partner served.
 pub static FAULTS: AtomicU64 = AtomicU64::new(0);
 
+/// Forgets what was counted on a platform that was given up.
+pub fn restart() {
+    EXITS.store(0, Ordering::Relaxed);
+}
+
 /// Takes over what the user asked for.
 pub fn init(platform: Platform, settings: &Settings<'_>) {
     // SAFETY: one thread, at start.

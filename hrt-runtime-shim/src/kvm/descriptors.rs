@@ -5,6 +5,8 @@ use crate::raw::{self, errno, nr};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 const MAX: usize = 65536;
+/// Where the program may have fewer (RLIMIT_NOFILE), it would miss those that the kernel takes.
+const FEW: u64 = 128;
 static HIDDEN: [AtomicU64; MAX / 64] = [const { AtomicU64::new(0) }; MAX / 64];
 /// Descriptors are moved to this number or above.
 const ABOVE: usize = 512;
@@ -19,22 +21,24 @@ pub fn hidden(fd: usize) -> bool {
     place(fd as u32 as usize).is_some_and(|(word, bit)| word.load(Ordering::Relaxed) & bit != 0)
 }
 
+/// What the process may open (RLIMIT_NOFILE).
+fn limit() -> u64 {
+    raw::limit(raw::RLIMIT_NOFILE)
+}
+
+/// True if the program may have so few descriptors that it would miss the kernel's.
+#[must_use]
+pub fn few() -> bool {
+    limit() < FEW
+}
+
 /// Moves `fd` up, out of the program's way, and hides it; returns its new number.
 #[must_use]
 pub fn protect(fd: i32) -> i32 {
     const F_DUPFD_CLOEXEC: usize = 1030;
-    const RLIMIT_NOFILE: usize = 7;
-    let mut limit = [0u64; 2];
-    // SAFETY: writes a local; the descriptors are ours.
+    let from = ABOVE.min(limit() as usize / 2);
+    // SAFETY: the descriptors are ours.
     unsafe {
-        raw::syscall4(
-            nr::PRLIMIT64,
-            0,
-            RLIMIT_NOFILE,
-            0,
-            (&raw mut limit) as usize,
-        );
-        let from = ABOVE.min((limit[0] as usize).saturating_sub(64));
         let up = raw::syscall4(nr::FCNTL, fd as usize, F_DUPFD_CLOEXEC, from, 0);
         let kept = if raw::is_err(up) { fd } else { up as i32 };
         if kept != fd {
@@ -47,8 +51,11 @@ pub fn protect(fd: i32) -> i32 {
     }
 }
 
-/// Closes a descriptor of the kernel's.
+/// Closes a descriptor of the kernel's; a negative one is none.
 pub fn close(fd: i32) {
+    if fd < 0 {
+        return;
+    }
     if let Some((word, bit)) = place(fd as usize) {
         word.fetch_and(!bit, Ordering::Relaxed);
     }

@@ -137,7 +137,22 @@ mod error {
 }
 
 /// Serves exception `vector`.
-pub fn exception(b: *mut Block, v: &mut Vcpu, vector: u8, code: u64) {
+pub fn exception(b: *mut Block, v: &mut Vcpu, mut vector: u8, mut code: u64) {
+    match by_instruction(v, vector) {
+        Some(0x80) => {
+            if vector != 0x80 {
+                v.regs.rip += 2;
+            }
+            super::partner::legacy(b, v);
+            return;
+        }
+        Some(n @ (3 | 4)) => {
+            v.regs.rip += 2;
+            (vector, code) = (n, 0);
+        }
+        Some(n) => (vector, code) = (13, u64::from(n) * 8 + 2),
+        None => {}
+    }
     let rip = v.regs.rip;
     let trap = Trap {
         number: u64::from(vector),
@@ -154,13 +169,6 @@ pub fn exception(b: *mut Block, v: &mut Vcpu, vector: u8, code: u64) {
         0 => (signals::SIGFPE, 1, rip),  // FPE_INTDIV
         1 => (signals::SIGTRAP, 2, rip), // TRAP_TRACE
         3 => (signals::SIGTRAP, SI_KERNEL, 0),
-        6 | 13 | 0x80 if is_int80(v, vector) => {
-            if vector != 0x80 {
-                v.regs.rip += 2;
-            }
-            super::partner::legacy(b, v);
-            return;
-        }
         6 => (signals::SIGILL, 2, rip), // ILL_ILLOPN
         11 | 12 => (signals::SIGBUS, SI_KERNEL, 0),
         16 | 19 => (signals::SIGFPE, float_code(v, vector), rip),
@@ -173,10 +181,14 @@ pub fn exception(b: *mut Block, v: &mut Vcpu, vector: u8, code: u64) {
     signals::raise(b, v, &info, trap, again);
 }
 
-/// True for `int $0x80`, by whatever exception it shows itself.
-fn is_int80(v: &Vcpu, vector: u8) -> bool {
+/// The number of the `int` that shows itself by exception `vector`: where ring 0 is emulated, by an undefined instruction.
+fn by_instruction(v: &Vcpu, vector: u8) -> Option<u8> {
     let mut code = [0u8; 2];
-    vector == 0x80 || user::read(v.regs.rip as usize, &mut code) && code == [0xcd, 0x80]
+    match vector {
+        0x80 => Some(0x80),
+        6 | 13 if user::read(v.regs.rip as usize, &mut code) && code[0] == 0xcd => Some(code[1]),
+        _ => None,
+    }
 }
 
 /// `si_code` of SIGFPE (Linux, `fpu__exception_code`).

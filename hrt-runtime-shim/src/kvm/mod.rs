@@ -18,15 +18,12 @@ mod wire;
 
 use crate::entry::Context;
 use crate::kernel::block::{self, Block};
-use crate::kernel::{
-    FSGSBASE, IMAGE, IMAGE_SIZE, modules, name_memory, observe, patch, set_gs, single_threaded,
-    slots,
-};
+use crate::kernel::{begin, modules, name_memory, observe, patch, slots, undo};
 use crate::raw::{self, errno, nr};
-use crate::start::at;
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicI32, Ordering};
 use hrt_kernel::platform::{Machine, Platform};
+use hrt_kernel::settings::Settings;
 use vcpu::Vcpu;
 use wire::{Regs, capability, request};
 
@@ -89,34 +86,22 @@ impl Machine for Kvm {
     type Start = Context;
 
     fn hybridize(&self, context: &Context) -> Result<(), &'static str> {
-        if !single_threaded() {
-            return Err("the process has more than one thread before the program starts");
+        if context.settings.platform == Platform::Auto {
+            unsuited()?;
         }
-        IMAGE.store(context.base, Ordering::Relaxed);
-        IMAGE_SIZE.store(context.size, Ordering::Relaxed);
-        FSGSBASE.store(
-            context.start.aux(at::HWCAP2).unwrap_or(0) & 2 != 0,
-            Ordering::Relaxed,
-        );
-        let b = block::take().map_err(|_| "no memory for the kernel's stack")?;
-        // SAFETY: the block is ours.
-        unsafe { ((*b).pid, (*b).tid) = raw::ids() };
-        if set_gs(b) != 0 {
-            return Err("Linux refuses to set the GS base");
-        }
+        let b = begin(context)?;
         // SAFETY: the block is ours.
         let v = unsafe { &mut *vcpu::of(b) };
         v.fd = -1;
-        if let Err(why) = boot(v, context.settings.ring) {
+        if let Err(why) = boot(v, &context.settings) {
             v.destroy();
-            for fd in [vcpu::vm(), DEVICE.load(Ordering::Relaxed)] {
-                if fd >= 0 {
-                    descriptors::close(fd);
-                }
-            }
+            paging::close_maps(descriptors::close);
+            descriptors::close(vcpu::vm());
+            descriptors::close(DEVICE.load(Ordering::Relaxed));
             paging::discard();
+            observe::restart();
             // SAFETY: no thread runs on the block.
-            unsafe { block::give_back(b) };
+            unsafe { undo() };
             return Err(why);
         }
         observe::init(Self::PLATFORM, &context.settings);
@@ -151,15 +136,39 @@ fn fs_base() -> u64 {
     base
 }
 
+/// Keeps `auto` from this platform where a process is better off without, which is known before anything is tried.
+///
+/// # Errors
+/// Why it is.
+fn unsuited() -> Result<(), &'static str> {
+    const PR_GET_SECCOMP: usize = 21;
+    if !vcpu::has_virtualization() {
+        return Err(EMULATED_RING);
+    }
+    // SAFETY: only asks. A Linux that knows no jails answers EINVAL.
+    let jail = unsafe { raw::syscall4(nr::PRCTL, PR_GET_SECCOMP, 0, 0, 0) };
+    if jail != 0 && jail != raw::err(errno::EINVAL) {
+        return Err("the process is in a jail, which may end it for asking");
+    }
+    if descriptors::few() {
+        return Err("the process may have few descriptors, of which the kernel takes some");
+    }
+    if raw::limit(raw::RLIMIT_AS) != u64::MAX {
+        return Err("the address space is limited, and the VM's tables would count");
+    }
+    Ok(())
+}
+
+const EMULATED_RING: &str = "ring 0 is not executed by hardware here";
+
 /// Makes the VM and its first virtual CPU.
-fn boot(v: &mut Vcpu, ring: Option<u8>) -> Result<(), &'static str> {
+fn boot(v: &mut Vcpu, settings: &Settings<'_>) -> Result<(), &'static str> {
     vcpu::set_vm(-1);
-    const RDWR_CLOEXEC: usize = 0o2_000_002;
+    DEVICE.store(-1, Ordering::Relaxed);
+    const FLAGS: usize = 0o2_000_402; // O_RDWR | O_NOCTTY | O_CLOEXEC
     // SAFETY: a NUL-terminated path.
-    let device =
-        unsafe { raw::syscall4(nr::OPEN, c"/dev/kvm".as_ptr() as usize, RDWR_CLOEXEC, 0, 0) };
+    let device = unsafe { raw::syscall4(nr::OPEN, c"/dev/kvm".as_ptr() as usize, FLAGS, 0, 0) };
     if raw::is_err(device) {
-        DEVICE.store(-1, Ordering::Relaxed);
         return Err(match -device as i32 {
             errno::ENOENT | errno::ENODEV | errno::ENXIO => {
                 "there is no /dev/kvm (no KVM in this kernel, or not given to this container)"
@@ -176,8 +185,11 @@ fn boot(v: &mut Vcpu, ring: Option<u8>) -> Result<(), &'static str> {
     DEVICE.store(device, Ordering::Relaxed);
     // SAFETY: these requests take no pointer.
     let ask = |request, arg| unsafe { wire::ioctl(device, request, arg) };
-    if ask(request::GET_API_VERSION, 0) != wire::API_VERSION {
-        return Err("/dev/kvm has another interface than version 12, or a jail forbids to ask");
+    match ask(request::GET_API_VERSION, 0) {
+        wire::API_VERSION => {}
+        r if !raw::is_err(r) => return Err("/dev/kvm has another interface than version 12"),
+        r if r == raw::err(errno::ENOTTY) => return Err("/dev/kvm is no KVM device"),
+        _ => return Err("/dev/kvm does not answer (a jail forbids ioctl, or it is no KVM device)"),
     }
     for (wanted, missing) in [
         (
@@ -188,7 +200,7 @@ fn boot(v: &mut Vcpu, ring: Option<u8>) -> Result<(), &'static str> {
         (capability::XCRS, "KVM cannot set XCR0"),
         (
             capability::IMMEDIATE_EXIT,
-            "KVM has no immediate exit (it came with Linux 4.13)",
+            "KVM has no immediate exit (it came with Linux 4.11)",
         ),
     ] {
         if ask(request::CHECK_EXTENSION, wanted) <= 0 {
@@ -198,36 +210,24 @@ fn boot(v: &mut Vcpu, ring: Option<u8>) -> Result<(), &'static str> {
     if ask(request::CHECK_EXTENSION, capability::SYNC_REGS) & 3 != 3 {
         return Err("KVM has no synchronized registers (they came with Linux 4.17)");
     }
-    make_vm(device).map_err(|e| match -e as i32 {
-        errno::ENOMEM => "no memory for a VM",
-        errno::EMFILE | errno::ENFILE => "no VM can be made: too many open files",
-        errno::EBUSY => {
-            "no VM can be made: the processor's virtualization is in use by another program"
-        }
-        _ => "no VM can be made",
-    })?;
+    make_vm(device)?;
     let slots = ask(request::CHECK_EXTENSION, capability::NR_MEMSLOTS).max(32) as usize;
-    let address_bits = core::arch::x86_64::__cpuid(0x8000_0008).eax & 0xff;
+    let address_bits = vcpu::cpuid(0x8000_0008, 0).eax & 0xff;
     // What is promised for any KVM; one that emulates reports more than it holds.
     paging::init(vcpu::vm(), slots, address_bits.min(39))?;
     vcpu::init(device)?;
-    v.create(descriptors::protect)
-        .map_err(|e| match -e as i32 {
-            errno::ENOMEM => "no memory for a virtual CPU",
-            errno::EMFILE => "no virtual CPU can be made: too many open files",
-            _ => "no virtual CPU can be made as it is needed",
-        })?;
-    let emulated = v.time_ring0() > EMULATED;
+    v.create()?;
+    let emulated = emulated(v).map_err(|_| "the VM does not run")?;
     api::EMULATED.store(emulated, Ordering::Relaxed);
-    if emulated && ring == Some(0) {
-        return Err(
-            "HRT_RING=0: this KVM emulates ring 0, instruction by instruction and not all of them",
-        );
+    if emulated && settings.platform == Platform::Auto {
+        return Err(EMULATED_RING);
     }
-    vcpu::set_ring(ring.unwrap_or(if emulated { 3 } else { 0 }));
-    if !paging::open_maps(descriptors::protect) {
-        return Err("/proc is not there");
+    if emulated && settings.ring == Some(0) {
+        // What emulates it knows the instructions of kernels only.
+        return Err("HRT_RING=0 asks for ring 0, which is not executed by hardware here");
     }
+    vcpu::set_ring(settings.ring.unwrap_or(if emulated { 3 } else { 0 }));
+    paging::open_maps(descriptors::protect)?;
     if paging::mapping(boot as *const () as usize).is_none() {
         return Err("/proc does not tell what is mapped");
     }
@@ -235,12 +235,29 @@ fn boot(v: &mut Vcpu, ring: Option<u8>) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// True if ring 0 is slow; the best of a few times, since the first ones may have been disturbed.
+fn emulated(v: &mut Vcpu) -> Result<bool, isize> {
+    for _ in 0..3 {
+        if v.time_ring0()? <= EMULATED {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// Makes a VM; its descriptor is then [`vcpu::vm`].
-fn make_vm(device: i32) -> Result<(), isize> {
+fn make_vm(device: i32) -> Result<(), &'static str> {
     // SAFETY: the request takes no pointer; type 0 is the default.
     let vm = unsafe { wire::ioctl(device, request::CREATE_VM, 0) };
     if raw::is_err(vm) {
-        return Err(vm);
+        return Err(match -vm as i32 {
+            errno::ENOMEM => "no memory for a VM",
+            errno::EMFILE | errno::ENFILE => "no VM can be made: too many open files",
+            errno::EBUSY => {
+                "no VM can be made: the processor's virtualization is in use by another program"
+            }
+            _ => "no VM can be made",
+        });
     }
     vcpu::set_vm(descriptors::protect(vm as i32));
     Ok(())
@@ -256,17 +273,15 @@ fn unmake() {
         }
     }
     descriptors::close(vcpu::vm());
-    descriptors::close(paging::maps_descriptor());
+    paging::close_maps(descriptors::close);
 }
 
 /// In the child of a fork: makes a VM like the parent's for the one thread there is, whose vector state is in `v.xsave`.
-fn remake(v: &mut Vcpu, fs: u64) -> Result<(), isize> {
+fn remake(v: &mut Vcpu, fs: u64) -> Result<(), &'static str> {
     make_vm(DEVICE.load(Ordering::Relaxed))?;
     paging::adopt(vcpu::vm())?;
-    if !paging::open_maps(descriptors::protect) {
-        return Err(raw::err(errno::ENOENT));
-    }
-    v.create(descriptors::protect)?;
+    paging::open_maps(descriptors::protect)?;
+    v.create()?;
     v.set_xsave();
     v.set_bases(fs);
     Ok(())

@@ -13,9 +13,9 @@
 //! is changed or removed only after Linux has changed what it maps; where that is not so, the guest itself removes it.
 
 use super::wire::{self, MemoryRegion, request};
-use crate::raw::{self, nr};
+use crate::raw::{self, errno, nr};
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use hrt_abi::api::ENTRY_OWNED;
 
 const PAGE: usize = 4096;
@@ -135,18 +135,15 @@ pub fn discard() {
 /// Gives the windows that are in use to a new VM, in the child of a fork.
 ///
 /// # Errors
-/// The error number of the request, negative.
-pub fn adopt(vm: i32) -> Result<(), isize> {
+/// Why that cannot be.
+pub fn adopt(vm: i32) -> Result<(), &'static str> {
     VM.store(vm as usize, Ordering::Relaxed);
     for (n, at) in ADDRESSES
         .iter()
         .enumerate()
         .take(USED.load(Ordering::Relaxed))
     {
-        let r = add_slot(n, at.load(Ordering::Relaxed));
-        if r != 0 {
-            return Err(r);
-        }
+        add_slot(n, at.load(Ordering::Relaxed))?;
     }
     Ok(())
 }
@@ -205,7 +202,7 @@ fn map_chunk(at: usize) -> Result<(), &'static str> {
     Ok(())
 }
 
-fn add_slot(n: usize, at: usize) -> isize {
+fn add_slot(n: usize, at: usize) -> Result<(), &'static str> {
     let region = MemoryRegion {
         slot: n as u32,
         flags: 0,
@@ -219,12 +216,17 @@ fn add_slot(n: usize, at: usize) -> isize {
         userspace_addr: at as u64,
     };
     // SAFETY: a complete region; the guest can reach no more than the process can.
-    unsafe {
+    let r = unsafe {
         wire::ioctl(
             VM.load(Ordering::Relaxed) as i32,
             request::SET_USER_MEMORY_REGION,
             (&raw const region) as usize,
         )
+    };
+    match r {
+        0 => Ok(()),
+        r if r == raw::err(errno::ENOMEM) => Err("no memory for a memory slot of the VM"),
+        _ => Err("KVM refuses a memory slot"),
     }
 }
 
@@ -238,9 +240,7 @@ fn physical(at: usize) -> Result<u64, &'static str> {
             return Err("the program's memory is spread too widely for the VM's memory slots");
         }
         let window = at & !(WINDOW - 1);
-        if add_slot(n, window) != 0 {
-            return Err("KVM refuses a memory slot");
-        }
+        add_slot(n, window)?;
         ADDRESSES[n].store(window, Ordering::Relaxed);
         n += 1;
         USED.store(n, Ordering::Relaxed);
@@ -504,11 +504,14 @@ struct ProcmapQuery {
 const _: () = assert!(size_of::<ProcmapQuery>() == 104);
 const PROCMAP_QUERY: usize = 0xc068_6611;
 
-/// Descriptor of /proc/self/maps.
-static MAPS: AtomicUsize = AtomicUsize::new(0);
+/// Descriptor of /proc/self/maps; -1: none.
+static MAPS: AtomicI32 = AtomicI32::new(-1);
 
-/// Opens the list of this process's mappings; false if there is none.
-pub fn open_maps(protect: impl FnOnce(i32) -> i32) -> bool {
+/// Opens the list of this process's mappings.
+///
+/// # Errors
+/// Why there is none.
+pub fn open_maps(protect: impl FnOnce(i32) -> i32) -> Result<(), &'static str> {
     // SAFETY: a NUL-terminated path; O_RDONLY | O_CLOEXEC.
     let fd = unsafe {
         raw::syscall4(
@@ -520,16 +523,25 @@ pub fn open_maps(protect: impl FnOnce(i32) -> i32) -> bool {
         )
     };
     if raw::is_err(fd) {
-        return false;
+        return Err(match -fd as i32 {
+            errno::EMFILE | errno::ENFILE => "/proc/self/maps does not open: too many open files",
+            errno::EACCES | errno::EPERM => "/proc/self/maps may not be opened",
+            _ => "there is no /proc/self/maps (/proc is not mounted)",
+        });
     }
-    MAPS.store(protect(fd as i32) as usize, Ordering::Relaxed);
-    true
+    MAPS.store(protect(fd as i32), Ordering::Relaxed);
+    Ok(())
+}
+
+/// Closes it.
+pub fn close_maps(close: impl FnOnce(i32)) {
+    close(MAPS.swap(-1, Ordering::Relaxed));
 }
 
 /// The descriptor of the list.
 #[must_use]
 pub fn maps_descriptor() -> i32 {
-    MAPS.load(Ordering::Relaxed) as i32
+    MAPS.load(Ordering::Relaxed)
 }
 
 /// The mapping that contains `at`.
@@ -550,7 +562,7 @@ pub fn mapping(at: usize) -> Option<Mapping> {
             write: q.vma_flags & 2 != 0,
             execute: q.vma_flags & 4 != 0,
         }),
-        r if r == raw::err(raw::errno::ENOENT) => None,
+        r if r == raw::err(errno::ENOENT) => None,
         // A Linux that does not know the query has the list as text.
         _ => mapping_by_text(at),
     }

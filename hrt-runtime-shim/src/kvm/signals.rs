@@ -418,7 +418,7 @@ fn xsave_size() -> usize {
     let mut size = 576;
     for i in 2..63 {
         if xcr0 >> i & 1 != 0 {
-            let part = core::arch::x86_64::__cpuid_count(0xd, i);
+            let part = vcpu::cpuid(0xd, i);
             size = size.max((part.ebx + part.eax) as usize);
         }
     }

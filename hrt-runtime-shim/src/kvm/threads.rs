@@ -3,7 +3,6 @@
 //! A child that shares memory gets its block and virtual CPU from its parent, before Linux makes it: so the descriptor is in the
 //! tables of both. The child of a fork makes a VM of its own, since a VM belongs to one address space.
 
-use super::descriptors;
 use super::paging;
 use super::partner;
 use super::signals::KEPT;
@@ -217,7 +216,7 @@ fn prepare(v: &Vcpu, fs: u64) -> Option<*mut Block> {
     let c = unsafe { &mut *vcpu::of(child) };
     c.signals = super::signals::State::new();
     if !c.exists() {
-        if c.create(descriptors::protect).is_err() {
+        if c.create().is_err() {
             // SAFETY: no thread runs on it.
             unsafe { block::give_back(child) };
             return None;

@@ -3,6 +3,7 @@
 //! What a virtual CPU needs lies in the thread's block, in pages of their own; those that the CPU itself looks at are mapped
 //! at their alias.
 
+use super::descriptors;
 use super::gate::{self, port};
 use super::paging::{self, ALIAS, JOB_SIZE, Job, bit};
 use super::wire::{
@@ -10,9 +11,10 @@ use super::wire::{
     request,
 };
 use crate::kernel::block::{BLOCK_SIZE, Block, KERNEL_STACK, SIGNAL_STACK};
-use crate::kernel::observe;
+use crate::kernel::{observe, user};
 use crate::raw::{self, errno, nr};
 use crate::report;
+use core::arch::x86_64::CpuidResult;
 use core::cell::UnsafeCell;
 use core::fmt::Write;
 use core::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -169,6 +171,36 @@ const EMPTY: Segment = Segment {
     ..NO_SEGMENT
 };
 
+/// Word of a virtual CPU's exception stack that gets the error code; with none the word stays as it is.
+const ERROR_CODE: usize = 512 - 6;
+/// What is there before.
+const NO_ERROR_CODE: u64 = u64::MAX;
+
+/// The flags as Linux lets a program have them: in ring 0 it could turn interrupts off, and change its rights to ports.
+fn program_flags(flags: u64) -> u64 {
+    const INTERRUPTS: u64 = 0x200;
+    const PORT_RIGHTS: u64 = 0x3000;
+    flags & !PORT_RIGHTS | INTERRUPTS
+}
+
+/// Bytes of an output that is over: those `before` the program counter, unless it is `at` an instruction for ports.
+fn output_before(before: &[u8; 8], at: &[u8; 4]) -> u64 {
+    let prefix = |b: &u8| matches!(b, 0xf2 | 0xf3 | 0x66 | 0x67);
+    let opcode = at.iter().find(|b| !prefix(b)).unwrap_or(&0);
+    let length = match before {
+        _ if matches!(opcode, 0x6c..=0x6f | 0xe4..=0xe7 | 0xec..=0xef) => return 0,
+        [.., 0x6e | 0x6f | 0xee | 0xef] => 1,
+        [.., 0xe6 | 0xe7, _] => 2,
+        _ => return 0,
+    };
+    let prefixes = before[..8 - length].iter().rev();
+    (length + prefixes.take_while(|b| prefix(b)).count()) as u64
+}
+
+fn canonical(at: u64) -> bool {
+    matches!(at >> 47, 0 | 0x1_ffff)
+}
+
 fn alias(f: unsafe extern "C" fn()) -> u64 {
     (f as *const () as usize + ALIAS) as u64
 }
@@ -219,12 +251,29 @@ pub fn init(kvm: i32) -> Result<(), &'static str> {
     tables()
 }
 
+/// What this processor says of itself. (The intrinsic was unsafe to call before Rust 1.94.)
+#[allow(unused_unsafe)]
+#[must_use]
+pub fn cpuid(leaf: u32, part: u32) -> CpuidResult {
+    // SAFETY: every x86-64 processor has the instruction.
+    unsafe { core::arch::x86_64::__cpuid_count(leaf, part) }
+}
+
+/// True if the processor has VT-x or SVM, which KVM needs to execute ring 0 (Intel SDM 3C, 24.6; AMD APM 2, 15.4).
+#[must_use]
+pub fn has_virtualization() -> bool {
+    const VMX: u32 = 1 << 5;
+    const SVM: u32 = 1 << 2;
+    cpuid(1, 0).ecx & VMX != 0
+        || cpuid(0x8000_0000, 0).eax > 0x8000_0000 && cpuid(0x8000_0001, 0).ecx & SVM != 0
+}
+
 /// Makes the guest's CPUID that of this processor, as far as KVM can give it.
-fn mirror(cpuid: &mut Cpuid) {
+fn mirror(guest: &mut Cpuid) {
     let mut supported = 0u64;
-    let count = cpuid.count as usize;
-    for e in cpuid.entries.iter_mut().take(count) {
-        let host = core::arch::x86_64::__cpuid_count(e.function, e.index);
+    let count = guest.count as usize;
+    for e in guest.entries.iter_mut().take(count) {
+        let host = cpuid(e.function, e.index);
         match (e.function, e.index) {
             (0xd, 0) => {
                 supported = u64::from(e.eax) | u64::from(e.edx) << 32;
@@ -335,35 +384,33 @@ pub fn of(b: *mut Block) -> *mut Vcpu {
 }
 
 impl Vcpu {
-    /// Makes the descriptor and brings the CPU to the state in which it can enter the program. `protect` moves a descriptor to
-    /// where the program does not see it.
+    /// Makes the descriptor and brings the CPU to the state in which it can enter the program.
     ///
     /// # Errors
-    /// The error number, negative.
-    pub fn create(&mut self, protect: impl FnOnce(i32) -> i32) -> Result<(), isize> {
+    /// Why that cannot be.
+    pub fn create(&mut self) -> Result<(), &'static str> {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         // SAFETY: the request takes a number.
         let fd = unsafe { wire::ioctl(vm(), request::CREATE_VCPU, id) };
         if raw::is_err(fd) {
-            return Err(fd);
+            return Err(match -fd as i32 {
+                errno::ENOMEM => "no memory for a virtual CPU",
+                errno::EMFILE | errno::ENFILE => "no virtual CPU can be made: too many open files",
+                _ => "no virtual CPU can be made",
+            });
         }
-        let fd = protect(fd as i32);
+        let fd = descriptors::protect(fd as i32);
         let size = RUN_SIZE.load(Ordering::Relaxed);
         // SAFETY: a new shared mapping of the descriptor.
         let run = unsafe { raw::syscall6(nr::MMAP, [0, size, 3, 1, fd as usize, 0]) };
         if raw::is_err(run) {
-            // SAFETY: our own descriptor.
-            unsafe { raw::syscall4(nr::CLOSE, fd as usize, 0, 0, 0) };
-            return Err(run);
+            descriptors::close(fd);
+            return Err("no memory for a virtual CPU's registers");
         }
         self.fd = fd;
         self.run = run as *mut Run;
         self.run_size = size;
-        if self.set_up().is_err() {
-            self.destroy();
-            return Err(raw::err(errno::EINVAL));
-        }
-        Ok(())
+        self.set_up().inspect_err(|_| self.destroy())
     }
 
     /// True if it has been made.
@@ -377,7 +424,7 @@ impl Vcpu {
         if self.fd >= 0 && !self.run.is_null() {
             // SAFETY: our own mapping and descriptor.
             unsafe { raw::syscall4(nr::MUNMAP, self.run as usize, self.run_size, 0, 0) };
-            super::descriptors::close(self.fd);
+            descriptors::close(self.fd);
         }
         self.fd = -1;
         self.run = core::ptr::null_mut();
@@ -545,7 +592,8 @@ impl Vcpu {
     pub fn run(&mut self) -> Exit {
         // SAFETY: the structure that KVM shares.
         let run = unsafe { &mut *self.run };
-        if self.level {
+        // KVM does not enter a guest that is at no possible address; the gate's `iretq` makes an exception of it.
+        if self.level && canonical(self.regs.rip) {
             run.regs = self.regs;
         } else {
             let user = ring() == 3;
@@ -601,25 +649,20 @@ impl Vcpu {
                 self.die("KVM_RUN fails", r);
             }
             return match (run.exit_reason, run.size, run.port) {
-                // The program's own `out`: privileged, wherever it runs.
-                (exit::IO, ..) if !self.leaving(&gate) => {
-                    self.regs = run.regs;
-                    Exit::Vector {
-                        vector: 13,
-                        error: 0,
-                    }
-                }
+                (exit::IO, ..) if !self.leaving(&gate) => self.refuse_port(),
                 (exit::IO, 4, port::SYSCALL) => {
                     self.syscall_level();
                     self.regs = run.regs;
                     self.regs.rip = self.regs.rcx;
-                    self.regs.rflags = self.regs.r11;
+                    self.regs.rflags = program_flags(self.regs.r11);
+                    self.regs.r11 = self.regs.rflags;
                     Exit::Syscall
                 }
                 (exit::IO, 1, vector) => self.exception(vector as u8),
                 (exit::HLT, ..) => {
                     // Privileged for the program, wherever it runs.
                     self.regs = run.regs;
+                    self.regs.rflags = program_flags(self.regs.rflags);
                     self.regs.rip -= 1;
                     self.level = true;
                     Exit::Vector {
@@ -635,6 +678,31 @@ impl Vcpu {
         }
     }
 
+    /// The program's own `in` or `out`: privileged, wherever it runs. The program is at that instruction afterwards.
+    fn refuse_port(&mut self) -> Exit {
+        // SAFETY: the structure that KVM shares.
+        let run = unsafe { &mut *self.run };
+        self.regs = run.regs;
+        self.regs.rflags = program_flags(self.regs.rflags);
+        // KVM finishes an input when it is called again, one turn of it if it is repeated. A signal that comes meanwhile is
+        // looked for before the guest runs.
+        let stopped = run.immediate_exit;
+        run.immediate_exit = 1;
+        run.regs.rcx = 1;
+        run.dirty_regs |= wire::SYNC_REGS;
+        self.enter();
+        run.immediate_exit = stopped;
+        // KVM has moved on already if the output was of a string; one that emulates does so in any case.
+        let (rip, mut before, mut at) = (self.regs.rip as usize, [0u8; 8], [0u8; 4]);
+        if user::read(rip.wrapping_sub(8), &mut before) && user::read(rip, &mut at) {
+            self.regs.rip -= output_before(&before, &at);
+        }
+        Exit::Vector {
+            vector: 13,
+            error: 0,
+        }
+    }
+
     /// True if the guest was left by an instruction of the gate.
     fn leaving(&self, gate: &core::ops::Range<u64>) -> bool {
         // SAFETY: the structure that KVM shares.
@@ -642,6 +710,8 @@ impl Vcpu {
     }
 
     fn enter(&mut self) -> isize {
+        // SAFETY: the page is ours, and the CPU does not run.
+        unsafe { (*self.tss.get())[ERROR_CODE] = NO_ERROR_CODE };
         let n = observe::EXITS.load(Ordering::Relaxed) + 1;
         observe::EXITS.store(n, Ordering::Relaxed);
         // SAFETY: the request takes no argument.
@@ -666,21 +736,36 @@ impl Vcpu {
         // SAFETY: the page is ours, and the CPU waits for us; the structure is KVM's.
         let (page, run) = unsafe { (&*self.tss.get(), &*self.run) };
         let coded = matches!(vector, 8 | 10..=14 | 17 | 21 | 29 | 30);
-        let frame = 512 - 5;
-        let error = if coded { page[frame - 1] } else { 0 };
+        let frame = ERROR_CODE + 1;
+        let error = if coded { page[ERROR_CODE] } else { 0 };
         self.regs = Regs {
             rip: page[frame],
-            rflags: page[frame + 2],
+            rflags: program_flags(page[frame + 2]),
             rsp: page[frame + 3],
             ..run.regs
         };
         let ring = page[frame + 1] as u16 & 3;
-        observe::RING.store(ring, Ordering::Relaxed);
         let gate = alias(gate::hrt_gate_start)..alias(gate::hrt_gate_end);
+        if self.regs.rip == alias(gate::hrt_gate_iretq) {
+            // The program cannot go on where it is to: that is where it gets the exception.
+            // SAFETY: our own page, and the CPU waits for us.
+            let frame = unsafe { &*self.iret.get() };
+            (self.regs.rip, self.regs.rflags, self.regs.rsp) = (frame[0], frame[2], frame[3]);
+            self.level = false;
+            return Exit::Vector { vector, error };
+        }
         if gate.contains(&self.regs.rip) {
             self.die("an exception in the kernel", isize::from(vector));
         }
+        observe::RING.store(ring, Ordering::Relaxed);
         self.level = ring == 0;
+        if ring == 0 && self.by_instruction(vector, error) {
+            self.regs.rip -= 2;
+            return Exit::Vector {
+                vector: 13,
+                error: u64::from(vector) * 8 + 2,
+            };
+        }
         Exit::Vector { vector, error }
     }
 
@@ -689,6 +774,19 @@ impl Vcpu {
     pub fn change(&mut self, from: usize, to: usize, bits: u64) {
         if paging::change(from, to, bits) {
             self.unmap(from, to);
+        }
+    }
+
+    /// True if the program has executed `int vector` where that is not for it: ring 0 may.
+    fn by_instruction(&self, vector: u8, error: u64) -> bool {
+        match vector {
+            3 | 4 | 0x80 => false,
+            8 | 10..=14 | 17 => error == NO_ERROR_CODE,
+            _ => {
+                let mut code = [0u8; 2];
+                let at = (self.regs.rip as usize).wrapping_sub(2);
+                user::read(at, &mut code) && code == [0xcd, vector]
+            }
         }
     }
 
@@ -703,23 +801,21 @@ impl Vcpu {
             }
             const _: () = assert!(JOB_SIZE * 16 + 16 == PAGE);
             let list = (&raw const self.job) as usize + ALIAS;
-            self.kernel_run(alias(gate::hrt_gate_job), list as u64, 0, port::JOB);
+            if let Err(r) = self.kernel_run(alias(gate::hrt_gate_job), list as u64, 0, port::JOB) {
+                self.die("the guest's kernel does not come back", r);
+            }
         }
     }
 
-    /// The time that a short loop takes in ring 0, in cycles for each turn.
-    pub fn time_ring0(&mut self) -> u64 {
-        // The first time memory must be found, and Linux may take the processor away at any.
-        let once = |v: &mut Self| {
-            v.kernel_run(alias(gate::hrt_gate_loop), 0, gate::LOOP_TURNS, port::LOOP);
-            // SAFETY: the structure that KVM shares.
-            unsafe { (*v.run).regs.rax / gate::LOOP_TURNS }
-        };
-        (0..3).map(|_| once(self)).min().unwrap_or(0)
+    /// The time that a short loop takes in ring 0, in cycles for each turn; the error number, negative, if it cannot run.
+    pub fn time_ring0(&mut self) -> Result<u64, isize> {
+        self.kernel_run(alias(gate::hrt_gate_loop), 0, gate::LOOP_TURNS, port::LOOP)?;
+        // SAFETY: the structure that KVM shares.
+        Ok(unsafe { (*self.run).regs.rax } / gate::LOOP_TURNS)
     }
 
-    /// Runs a piece of the gate in ring 0 up to its `out` to `port`.
-    fn kernel_run(&mut self, rip: u64, rbx: u64, rcx: u64, port: u16) {
+    /// Runs a piece of the gate in ring 0 up to its `out` to `port`. Otherwise gives what KVM_RUN gave.
+    fn kernel_run(&mut self, rip: u64, rbx: u64, rcx: u64, port: u16) -> Result<(), isize> {
         let mut s = self.sregs();
         if s.cs.selector != CODE.selector {
             (s.cs, s.ss) = (CODE, DATA);
@@ -745,10 +841,10 @@ impl Vcpu {
                 run.immediate_exit = stopped;
             }
             if r == 0 && (run.exit_reason, run.size, run.port) == (exit::IO, 4, port) {
-                return;
+                return Ok(());
             }
             if r != raw::err(errno::EINTR) && r != raw::err(errno::EAGAIN) {
-                self.die("the guest's kernel does not come back", r);
+                return Err(r);
             }
         }
     }
@@ -759,7 +855,7 @@ impl Vcpu {
         let run = unsafe { &*self.run };
         let (r, s) = (&run.regs, self.sregs());
         let mut line: report::Line<1024> = report::Line::new();
-        let _ = writeln!(
+        let _ = write!(
             line,
             "{what} ({code}), exit {}, rip {:#x} rsp {:#x} rax {:#x} rcx {:#x} cs {:#x} cr2 {:#x} cr3 {:#x}; program: rip {:#x} rsp {:#x}",
             run.exit_reason,

@@ -1,4 +1,5 @@
 //@ kvm-line: 8 entries => 12 entries
+//@ kvm-line: 6 entries => 10 entries
 //@ variants: dynamic-pie static
 // The payload keeps no file descriptor where the program would see it.
 #include "check.h"

@@ -1,4 +1,5 @@
 // A hybrid started with little address space, as under `ulimit -v`, still starts.
+//@ no-kvm: by name it cannot start in 64 MiB of address space, and says so (kvm_days has the limits)
 #include "check.h"
 #include <sys/resource.h>
 int main(int argc, char **argv) {

@@ -6,6 +6,7 @@ static volatile long count[2], switches;
 static volatile int cur, stop;
 static void on(int s, siginfo_t *i, void *u) {
     (void)s, (void)i, (void)u;
+    if (stop) return; // one more, before the timer is off
     int from = cur;
     if (++switches >= 200) stop = 1;
     cur = !cur;

@@ -27,8 +27,9 @@ fn main() {
     let mut g = pair.0.lock().unwrap();
     while *g < 3 { g = pair.1.wait(g).unwrap(); }
     println!("count {}", *g);
-    println!("timed out {}", pair.1.wait_timeout(g, Duration::from_millis(10)).unwrap().1.timed_out());
+    // The last to count may not have told yet.
     ts.into_iter().for_each(|t| t.join().unwrap());
+    println!("timed out {}", pair.1.wait_timeout(g, Duration::from_millis(10)).unwrap().1.timed_out());
     let t = std::thread::spawn(|| { std::thread::park(); 5 });
     t.thread().unpark();
     println!("parked {}", t.join().unwrap());
