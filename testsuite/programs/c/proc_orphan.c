@@ -5,8 +5,9 @@ static volatile int dead;
 static void on(int s, siginfo_t *i, void *c) { (void)s, (void)i, (void)c; dead = 1; }
 int main(void) {
     prctl(PR_SET_CHILD_SUBREAPER, 1);
-    int p[2];
+    int p[2], ready[2];
     pipe(p);
+    pipe(ready);
     pid_t mid = fork();
     if (!mid) {
         pid_t me = getpid();
@@ -15,6 +16,7 @@ int main(void) {
             prctl(PR_SET_PDEATHSIG, SIGUSR1);
             char ok = getppid() == me;
             write(p[1], &ok, 1);
+            write(ready[1], &ok, 1);
             while (!dead) millis(1);
             while (getppid() == me) millis(1);
             ok = 2;
@@ -23,7 +25,8 @@ int main(void) {
             write(p[1], &pp, sizeof pp);
             _exit(11);
         }
-        millis(20);
+        char c;
+        read(ready[0], &c, 1);
         _exit(0);
     }
     char a = 0, b = 0;

@@ -27,7 +27,7 @@ rt_executables() {
 # machine's host gives it a vsock that leads nowhere. What a helper process of a test writes may come between a test's name and
 # its result.
 PYTHON_RESULTS='"$RT/python" -u -m test -v -u none --timeout 500 -i "*VSOCK*" "$MODULE" >log 2>&1; s=$?; cp log "$LOGS/$MODULE-$(basename "$(dirname "$(readlink "$RT")")")"
-    awk "/^test[A-Za-z0-9_]* [(].*[)] [.][.][.] Traceback/ { held = \$1 \" \" \$2 \" ... \"; next }
+    awk "/^test[A-Za-z0-9_]* [(].*[)] [.][.][.] / && !/ (ok|FAIL|ERROR|expected failure|skipped .*)\$/ { held = \$1 \" \" \$2 \" ... \"; next }
         held != \"\" && /^(ok|FAIL|ERROR|expected failure|skipped .*)\$/ { print held \$0; held = \"\"; next } { print }" log |
         sed -n "s/^\(test[A-Za-z0-9_]* ([A-Za-z0-9_.]*)\).* \.\.\. .*\(ok\|skipped\|FAIL\|ERROR\|expected failure\)\( .*\)\{0,1\}$/\1 \2/p" | sort
     grep -a -E "^(FAIL|ERROR): " log | sort; grep -a "^Ran [0-9]* test" log | sed "s/ in .*//"
