@@ -1,7 +1,8 @@
 # make                 builds the toolchain: mv-cc, mv-c++ and mv-link
 # make test            everything needed to test, in under 15 minutes; ends with the count
 # make test-runtimes   the long ones: Lua, SQLite, CPython, Racket CS and BC, each built and run plain and hybrid
-# make test-ring0      programs in a virtual machine that has /dev/kvm, in QEMU's software CPU: ring 0 on any machine
+# make test-ring0      the corpus, Lua and Racket in a virtual machine that has /dev/kvm, in QEMU's software CPU: ring 0 on any
+#                      machine; make test has a part of it
 # make demo            a hybridized Lua from source to output; RUNTIME=racket does it for Racket
 # make bench           the micro-benchmarks; make bench-runtimes times runtimes plain and hybrid, make bench-builds
 #                      whole builds by cc and by mv-cc
@@ -27,7 +28,7 @@ test-runtimes: all
 	@testsuite/runtimes/run.sh $(NAMES)
 
 test-ring0: all
-	@MV_RING0_KVM=1 $(SCRIPTS)/ring0.sh
+	@$(SCRIPTS)/ring0.sh --all
 
 demo:
 	@$(SCRIPTS)/demo.sh $(RUNTIME)

@@ -71,7 +71,7 @@ RESULTS=$SCRATCH/results
 timeout -k 5 "$LIMIT" qemu-system-x86_64 -nodefaults -no-user-config -display none -monitor none -no-reboot \
     -M q35 -accel tcg,thread=single -cpu EPYC,+svm,+npt,-smap -smp 2 -m "$MEMORY" \
     -kernel "$BOOT/kernel" -initrd "$SCRATCH/initrd" \
-    -append "console=ttyS0 $QUIET panic=-1 mitigations=off tsc=reliable no_timer_check random.trust_cpu=on" \
+    -append "console=ttyS0 $QUIET panic=-1 mitigations=off tsc=reliable no_timer_check random.trust_cpu=on vsyscall=emulate" \
     -serial "file:$LOG" -serial "file:$RESULTS" -device isa-debug-exit,iobase=0xf4,iosize=4 \
     -drive "if=none,id=disk,file=$SCRATCH/image,format=raw,readonly=on" -device virtio-blk-pci,drive=disk \
     </dev/null >"$SCRATCH/qemu" 2>&1 &

@@ -4,7 +4,7 @@
 # MV_RING0_KVM=1 runs them with HRT_PLATFORM=kvm HRT_RING=0 too. MV_CC_BIN names the mv-cc to test. ONLY=GLOB limits the programs.
 # ring0.sh --corpus [FILTER]: runs instead each program of the corpus (testsuite/programs), or those whose name contains one of FILTER's
 # parts (A|B|C), plain and on `kvm` in ring 0. MV_RING0_LIMIT: the seconds for all of them.
-# ring0.sh --quick: both in part, in under five minutes.
+# ring0.sh --all: both. ring0.sh --quick: both, but of the corpus a part, in under two minutes on two free cores.
 . "$(dirname "$0")/../runtimes/lib.sh"
 . "$ROOT/testsuite/scripts/deps.sh"
 
@@ -24,10 +24,11 @@ mkdir "$TREE"
 # What depends on the ring most: the calling convention, exceptions, signals; and some of everything else.
 QUICK='c/abi_|c/basic_segv|c/jit_own|c/mm_map|c/mm_shared|c/proc_core|c/proc_fork:|c/proc_seccomp_strict|c/proc_vfork|c/sig_altstack|c/sig_context'
 QUICK+='|c/sig_fault|c/sig_nested|c/sig_single|c/sig_storm:|c/sig_wild|c/thread_main|c/thread_raw|c/thread_tls|cxx/exceptions|rust/threads'
-usage="usage: ring0.sh [--quick | --corpus [FILTER]]"
+usage="usage: ring0.sh [--all | --quick | --corpus [FILTER]]"
 PROGRAMS=$RING0_DIR/programs CORPUS='' FILTER='' LIMIT=240
 case ${1:-} in
 '') ;;
+--all) CORPUS=1 LIMIT=3000 MV_RING0_KVM=1 ;;
 --quick) CORPUS=1 FILTER=$QUICK LIMIT=420 MV_RING0_KVM=1 ;;
 --corpus) PROGRAMS=/dev/null CORPUS=1 FILTER=${2:-} LIMIT=${MV_RING0_LIMIT:-3000} ;;
 *) die "$usage" ;;
@@ -315,5 +316,4 @@ if [ "$FAILED" -gt 0 ]; then
     cp -r "$COMMANDS" "$RESULTS" "$SCRATCH/console" "$KEPT/" 2>/dev/null || true
     printf 'Commands, results and the log of the kernel are kept in %s\n' "$KEPT"
 fi
-printf 'ring0: '
 finish
