@@ -64,6 +64,15 @@ fn syscall(b: *mut Block, v: &mut Vcpu) {
         observe::count(b, number);
     }
     if number == nr::RT_SIGRETURN {
+        // A signal that waits finds the handler that is about to end, with its mask; and none may come between the registers
+        // and the mask.
+        if threads::block_signals(v).is_none() {
+            v.regs.rip = again as u64;
+            if observe::counting() {
+                observe::uncount(b, number);
+            }
+            return;
+        }
         if observe::tracing() {
             observe::trace(b, number, &args, None);
         }
@@ -331,9 +340,11 @@ fn alone(v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isize {
     if r != raw::err(errno::EINVAL) {
         return r;
     }
+    let Some(mask) = threads::block_signals(v) else {
+        return KEPT;
+    };
     let fs = v.sregs().fs.base;
     v.get_xsave();
-    let mask = raw::set_sigmask(raw::ALL_SIGNALS);
     super::unmake();
     // SAFETY: the program asked for it.
     let r = unsafe { raw::syscall6(number, *args) };
@@ -341,10 +352,7 @@ fn alone(v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isize {
     if super::remake(v, fs).is_err() {
         give_up(v, fs, mask);
     }
-    // A signal that waits has blocked all others already.
-    if v.signals.pending.load(Ordering::Acquire) == 0 {
-        raw::set_sigmask(mask);
-    }
+    raw::set_sigmask(mask);
     r
 }
 
@@ -364,11 +372,13 @@ fn jail(v: &mut Vcpu, number: usize, args: &[usize; 6], strict: bool, program: u
     if needed.into_iter().all(&allows) || patch::THREADS.load(Ordering::Acquire) != 1 {
         return forward(v, number, args);
     }
+    let Some(mask) = threads::block_signals(v) else {
+        return KEPT;
+    };
     // The call itself is made outside.
     v.regs.rip = v.regs.rip.wrapping_sub(2);
     let fs = v.sregs().fs.base;
     v.get_xsave();
-    let mask = raw::set_sigmask(raw::ALL_SIGNALS);
     give_up(v, fs, mask)
 }
 

@@ -365,11 +365,14 @@ pub fn raise(b: *mut Block, v: &mut Vcpu, info: &Info, trap: Trap, again: bool) 
     v.signals.last = trap;
     let sig = info[0] as u32 as usize;
     let action = action(sig);
+    // None may come between the frame and the handler's mask.
+    let held = raw::set_sigmask(raw::ALL_SIGNALS);
     let pending = v.signals.pending.load(Ordering::Acquire) != 0;
     let mask = if pending {
-        v.signals.mask
+        // SAFETY: a field of ours, written by `arrived`.
+        unsafe { (&raw const v.signals.mask).read_volatile() }
     } else {
-        raw::sigmask(raw::SIG_BLOCK, 0)
+        held
     };
     let blocked = mask >> (sig - 1) & 1 != 0;
     if action.handler == SIG_DFL || action.handler == SIG_IGN || blocked {

@@ -127,8 +127,8 @@ pub fn clone3(b: *mut Block, v: &mut Vcpu, args: usize, size: usize) -> Option<i
     }))
 }
 
-/// Blocks all signals; `None`, with nothing changed, if one waits already.
-fn block_signals(v: &mut Vcpu) -> Option<u64> {
+/// Blocks all signals and returns the program's mask; `None`, with nothing changed, if one waits already.
+pub fn block_signals(v: &mut Vcpu) -> Option<u64> {
     let mask = raw::set_sigmask(raw::ALL_SIGNALS);
     // One that waits has blocked all others already.
     (v.signals.pending.load(Ordering::Acquire) == 0).then_some(mask)

@@ -3,8 +3,8 @@
 #include "check.h"
 #include <spawn.h>
 extern char **environ;
-static volatile int n;
-static void on(int s, siginfo_t *i, void *c) { (void)s, (void)i, (void)c; n++; }
+static volatile int n; // atomic: one handler may interrupt the other
+static void on(int s, siginfo_t *i, void *c) { (void)s, (void)i, (void)c; __atomic_add_fetch(&n, 1, __ATOMIC_RELAXED); }
 int main(void) {
     handle(SIGCHLD, on, SA_RESTART);
     handle(SIGUSR1, on, SA_RESTART);
