@@ -67,6 +67,23 @@ pub mod nr {
     pub const EPOLL_PWAIT2: usize = 441;
 }
 
+/// Rights of a mapping (mmap(2)).
+#[allow(missing_docs)]
+pub mod prot {
+    pub const READ: usize = 1;
+    pub const WRITE: usize = 2;
+    pub const EXEC: usize = 4;
+}
+
+/// Kinds of mappings (mmap(2)).
+#[allow(missing_docs)]
+pub mod map {
+    pub const PRIVATE: usize = 2;
+    pub const FIXED: usize = 0x10;
+    pub const ANONYMOUS: usize = 0x20;
+    pub const GROWSDOWN: usize = 0x100;
+}
+
 /// Linux error numbers that the payload looks at or gives back (`errno(3)`).
 #[allow(missing_docs)]
 pub mod errno {

@@ -6,20 +6,15 @@
 use super::frame::{self, Frame, SPILL_BELOW, Spill};
 use super::signals::{self, Context, SIGSYS_BIT, reg};
 use super::threads;
+use crate::kernel::asm::{hrt_exit_thread, int80};
 use crate::kernel::block::{self, Block};
 use crate::kernel::slots::{self, Slot};
-use crate::kernel::{CONFINED, TRAPS, modules, observe, patch, user};
-use crate::raw::{self, errno, nr};
+use crate::kernel::{CONFINED, TRAPS, children, jail, modules, observe, patch, user};
+use crate::raw::{self, errno, map, nr};
 use crate::report;
 use core::sync::atomic::Ordering;
 use hrt_kernel::bpf;
 use hrt_kernel::classes::{self, Class};
-
-const PROT_WRITE: usize = 2;
-const PROT_EXEC: usize = 4;
-const MAP_PRIVATE: usize = 2;
-const MAP_FIXED: usize = 0x10;
-const MAP_ANONYMOUS: usize = 0x20;
 
 /// Where a call goes after the kernel is left.
 enum Next {
@@ -167,19 +162,19 @@ unsafe fn mediate(b: *mut Block, f: &mut Frame, slot: Slot, number: usize) -> Op
     Some(match number {
         nr::MMAP => mmap(&args),
         nr::MPROTECT | nr::PKEY_MPROTECT => {
-            if a2 & PROT_WRITE != 0 || a2 & PROT_EXEC == 0 {
-                forget(a0, a1);
+            if modules::ends_code(a2) {
+                modules::forget(a0, a1);
             }
             Next::Forward
         }
         nr::MUNMAP => {
-            forget(a0, a1);
+            modules::forget(a0, a1);
             Next::Forward
         }
         nr::MREMAP => {
-            forget(a0, a1);
+            modules::forget(a0, a1);
             if a3 & 2 != 0 {
-                forget(a4, a2); // MREMAP_FIXED
+                modules::forget(a4, a2); // MREMAP_FIXED
             }
             Next::Forward
         }
@@ -228,10 +223,10 @@ unsafe fn mediate(b: *mut Block, f: &mut Frame, slot: Slot, number: usize) -> Op
         }
         nr::EXIT => return end(b, f, slot, number),
         nr::EXIT_GROUP => {
-            if threads::shares(b) {
+            if children::shares(b) {
                 return end(b, f, slot, number);
             }
-            if !threads::borrows(b) {
+            if !children::borrows(b) {
                 observe::report(b);
             }
             Next::Forward
@@ -270,35 +265,18 @@ unsafe fn mediate(b: *mut Block, f: &mut Frame, slot: Slot, number: usize) -> Op
 
 fn mmap(args: &[usize; 6]) -> Next {
     let [addr, len, prot, flags, ..] = *args;
-    let code = prot & (PROT_EXEC | PROT_WRITE) == PROT_EXEC
-        && flags & (MAP_PRIVATE | MAP_ANONYMOUS) == MAP_PRIVATE;
-    if flags & MAP_FIXED != 0 {
-        forget(addr, len);
+    if flags & map::FIXED != 0 {
+        modules::forget(addr, len);
     }
-    if !code {
+    if !modules::is_code(prot, flags) {
         return Next::Forward;
     }
     // SAFETY: the program asked for it.
     let r = unsafe { raw::syscall6(nr::MMAP, *args) };
     if !raw::is_err(r) {
-        let lock = slots::lock();
-        let start = r as usize;
-        modules::add(
-            start,
-            start.saturating_add(len).next_multiple_of(4096),
-            &lock,
-        );
+        modules::mapped(r as usize, len);
     }
     Next::Done(r)
-}
-
-/// Code in this range is about to go or to become writable.
-fn forget(start: usize, len: usize) {
-    let lock = slots::lock();
-    let end = start.saturating_add(len);
-    if modules::remove(start, end, &lock) {
-        slots::forget(start, end, &lock);
-    }
 }
 
 /// A call that puts the signal mask at `mask` in place while it waits: SIGSYS is taken out, for the dispatch.
@@ -334,33 +312,8 @@ fn end(b: *mut Block, f: &mut Frame, slot: Slot, number: usize) -> Option<Next> 
                 observe::trace(b, number, &f.args(), None);
             }
             f.rax = f.nr;
-            f.target = frame::hrt_exit_thread as *const () as usize as u64;
+            f.target = hrt_exit_thread as *const () as usize as u64;
             None
-        }
-    }
-}
-
-/// The filter that the `struct sock_fprog` at `program` names, if it can be read.
-fn filter_at<'a>(program: usize) -> Option<&'a [bpf::Insn]> {
-    let [len, at] = user::get::<[usize; 2]>(program)?;
-    let len = usize::from(len as u16);
-    let readable = || (0..len).all(|i| user::can_read8(at + i * size_of::<bpf::Insn>()));
-    if len == 0 || !at.is_multiple_of(4) || !readable() {
-        return None;
-    }
-    // SAFETY: just seen to be readable, and aligned; any bytes are an instruction.
-    Some(unsafe { core::slice::from_raw_parts(at as *const bpf::Insn, len) })
-}
-
-/// Which calls a jail leaves: a `strict` one (SECCOMP_MODE_STRICT), or that of the `struct sock_fprog` at `program`.
-pub fn confine_allows(strict: bool, program: usize) -> impl Fn(usize) -> bool {
-    let filter = if strict { None } else { filter_at(program) };
-    move |number: usize| {
-        if strict {
-            matches!(number, 0 | nr::WRITE | nr::EXIT | nr::RT_SIGRETURN)
-        } else {
-            // A filter that cannot be read is refused by Linux.
-            filter.is_none_or(|f| bpf::allows(f, number as u32))
         }
     }
 }
@@ -368,7 +321,7 @@ pub fn confine_allows(strict: bool, program: usize) -> impl Fn(usize) -> bool {
 /// The program goes into a jail: from now on the kernel makes no call of its own accord. A `strict` one
 /// (SECCOMP_MODE_STRICT) leaves not even what a report takes; else `program` is a `struct sock_fprog`.
 fn confine(strict: bool, program: usize) {
-    let allows = confine_allows(strict, program);
+    let allows = jail::allows(strict, program);
     if ![nr::OPEN, nr::WRITE, nr::CLOSE].into_iter().all(&allows) {
         observe::forbid();
     }
@@ -377,9 +330,7 @@ fn confine(strict: bool, program: usize) {
         super::dispatch_off();
     }
     if !CONFINED.swap(true, Ordering::AcqRel) {
-        let lock = slots::lock();
-        patch::ENABLED.store(false, Ordering::Relaxed);
-        slots::forward_local(&lock);
+        jail::withdraw();
     }
 }
 
@@ -421,39 +372,9 @@ pub fn trapped(b: *mut Block, c: &Context, arch: u32) {
     }
 }
 
-core::arch::global_asm!(
-    r#"
-    .section .text.hrt_asm, "ax", @progbits
-    .globl  hrt_int80
-hrt_int80:
-    pushq   %rbx
-    pushq   %rbp
-    pushq   %rdi
-    movl    (%rdi), %eax
-    movl    8(%rdi), %ebx
-    movl    16(%rdi), %ecx
-    movl    24(%rdi), %edx
-    movl    32(%rdi), %esi
-    movl    48(%rdi), %ebp
-    movl    40(%rdi), %edi
-    int     $0x80
-    popq    %rdi
-    movq    %rax, (%rdi)
-    popq    %rbp
-    popq    %rbx
-    ret
-    "#,
-    options(att_syntax)
-);
-
-unsafe extern "C" {
-    /// `int $0x80` with eax, ebx, ecx, edx, esi, edi, ebp from `regs`; eax is written back.
-    pub fn hrt_int80(regs: *mut u64);
-}
-
 /// A call by `int $0x80`, with the numbers and the pointers of i386: always Linux's.
 fn legacy(c: &Context) {
-    let mut regs = [
+    let regs = [
         reg::RAX,
         reg::RBX,
         reg::RCX,
@@ -461,9 +382,6 @@ fn legacy(c: &Context) {
         reg::RSI,
         reg::RDI,
         reg::RBP,
-    ]
-    .map(|r| c.get(r));
-    // SAFETY: the program asked for it.
-    unsafe { hrt_int80(regs.as_mut_ptr()) };
-    c.set(reg::RAX, regs[0]);
+    ];
+    c.set(reg::RAX, int80(regs.map(|r| c.get(r))));
 }

@@ -101,8 +101,6 @@ unsafe extern "C" {
     pub fn hrt_spilled_syscall();
     /// Right after it.
     pub fn hrt_spilled_return();
-    /// Marks the block free and ends the thread.
-    pub fn hrt_exit_thread();
     /// Entry of the first registered handler; others follow each 16 bytes.
     pub fn hrt_signal_entries();
     /// From here on, up to `hrt_signal_masked`, `r12` is the address of the signal's ucontext; before it is `rdx`.
@@ -111,8 +109,6 @@ unsafe extern "C" {
     pub fn hrt_signal_masked();
     /// Entry of SIGSYS.
     pub fn hrt_sigsys();
-    /// Returns from a signal, in the bytes by which unwinders know it.
-    pub fn hrt_restorer();
     /// clone(2) onto a child stack that holds a [`Frame`]: `flags, stack, parent_tid, child_tid, tls`.
     pub fn hrt_clone(flags: usize, stack: usize, ptid: usize, ctid: usize, tls: usize) -> isize;
     /// clone3(2), likewise.
@@ -251,14 +247,6 @@ hrt_spilled_return:
     HRT_SAVE
     call    {after}
     jmp     hrt_kernel_exit
-
-    .balign 16
-    .globl  hrt_exit_thread
-hrt_exit_thread:
-    movq    %gs:0, %rcx
-    movl    $0, {STATE}(%rcx)
-    syscall
-    ud2
 
     .balign 16
     .globl  hrt_clone
@@ -401,13 +389,6 @@ hrt_sigsys:
     addq    %rcx, %rdx
     jmp     7b
 8:  ret
-
-    .balign 16
-    nop     /* unwinders look up the byte before a return address */
-    .globl  hrt_restorer
-hrt_restorer:
-    .byte   0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05
-    ud2
     "#,
     USER_RSP = const offset::USER_RSP,
     STACK_TOP = const offset::STACK_TOP,
@@ -415,7 +396,6 @@ hrt_restorer:
     DEFERRED = const offset::DEFERRED,
     DEFERRED_MASK = const offset::DEFERRED_MASK,
     SAVE = const offset::SAVE,
-    STATE = const offset::STATE,
     SIGNALS = const offset::SIGNALS,
     ENTRIES = const crate::kernel::actions::HANDLERS,
     dispatch = sym super::dispatch::hrt_dispatch,

@@ -2,16 +2,16 @@
 //!
 //! Every system call of the program reaches the kernel: Syscall User Dispatch (Linux,
 //! `Documentation/admin-guide/syscall-user-dispatch.rst`) traps each call made outside the payload, and the trap gives the
-//! call site a *slot* ([`slots`]) and patches the site to jump there ([`patch`]). Calls that are just forwarded never
-//! leave the slot; others enter the kernel ([`frame`], [`dispatch`]) on the thread's kernel stack ([`block`]).
+//! call site a *slot* (`kernel::slots`) and patches the site to jump there (`kernel::patch`). Calls that are just forwarded never
+//! leave the slot; others enter the kernel ([`frame`], [`dispatch`]) on the thread's kernel stack (`kernel::block`).
 
-pub(crate) mod dispatch;
-pub(crate) mod frame;
+mod dispatch;
+mod frame;
 mod signals;
 mod threads;
 
 use crate::entry::Context;
-use crate::kernel::{IMAGE, IMAGE_SIZE, begin, modules, name_memory, observe, patch, slots, undo};
+use crate::kernel::{IMAGE, IMAGE_SIZE, begin, name_memory, set_up, undo};
 use crate::raw::{self, nr};
 use core::sync::atomic::Ordering;
 use hrt_kernel::platform::{Machine, Platform};
@@ -60,15 +60,7 @@ impl Machine for Hosted {
             unsafe { undo() };
             return Err("Linux has no Syscall User Dispatch here (it came with Linux 5.11)");
         }
-        observe::init(Self::PLATFORM, &context.settings);
-        slots::init(Some(kernel_entry()));
-        if !context.settings.patch {
-            patch::ENABLED.store(false, Ordering::Relaxed);
-        }
-        {
-            let lock = slots::lock();
-            modules::init(&context.start, &lock);
-        }
+        set_up(Self::PLATFORM, context, Some(kernel_entry()));
         if signals::init(b) != 0 {
             dispatch_off();
             // SAFETY: no thread runs on the block.

@@ -7,7 +7,10 @@
 
 use super::dispatch;
 use super::frame::{self, Spill};
-use crate::kernel::actions::{self, NO_ACTION, SIG_DFL, SIG_IGN, entry, entry_at, flag, unwrap};
+use crate::kernel::actions::{
+    self, NO_ACTION, SIG_DFL, SIG_IGN, die_by, entry, entry_at, flag, raw_sigaction, unwrap,
+};
+use crate::kernel::asm::hrt_restorer;
 use crate::kernel::block::real_signal_stack;
 use crate::kernel::block::{self, Block};
 use crate::kernel::slots::{self, Slot};
@@ -37,7 +40,7 @@ fn wrapped(action: &Action, i: usize) -> Action {
         handler: entry(i),
         flags: action.flags,
         restorer: if action.flags & flag::RESTORER != 0 {
-            frame::hrt_restorer as *const () as usize
+            hrt_restorer as *const () as usize
         } else {
             action.restorer
         },
@@ -66,11 +69,6 @@ fn wrap(action: &Action) -> Action {
             ..*action
         },
     }
-}
-
-fn raw_sigaction(sig: usize, new: *const Action, old: *mut Action) -> isize {
-    // SAFETY: both are null or point to an Action of ours; our own entries and handlers are always valid.
-    unsafe { raw::syscall4(nr::RT_SIGACTION, sig, new as usize, old as usize, 8) }
 }
 
 /// rt_sigaction(2) for the program.
@@ -247,7 +245,7 @@ pub(super) fn install() -> isize {
     let action = Action {
         handler: frame::hrt_sigsys as *const () as usize,
         flags: flag::SIGINFO | flag::ONSTACK | flag::RESTORER | flag::NODEFER | flag::RESTART,
-        restorer: frame::hrt_restorer as *const () as usize,
+        restorer: hrt_restorer as *const () as usize,
         mask: raw::ALL_SIGNALS,
     };
     raw_sigaction(SIGSYS, &raw const action, core::ptr::null_mut())
@@ -288,16 +286,7 @@ pub fn init(b: *mut Block) -> isize {
         return r;
     }
     // Handlers that constructors of libraries have installed are entered through the kernel from now on, too.
-    for sig in 1..=64 {
-        let mut held = NO_ACTION;
-        if sig != SIGSYS
-            && raw_sigaction(sig, core::ptr::null(), &raw mut held) == 0
-            && held.handler > SIG_IGN
-        {
-            let told = wrap(&held);
-            raw_sigaction(sig, &raw const told, core::ptr::null_mut());
-        }
-    }
+    actions::replace_handlers(|sig, held| (sig != SIGSYS).then(|| wrap(held)));
     let old = raw::sigmask(raw::SIG_UNBLOCK, SIGSYS_BIT);
     // SAFETY: one thread, at start.
     unsafe { (*b).sigsys_blocked = u32::from(old & SIGSYS_BIT != 0) };
@@ -624,20 +613,6 @@ fn kernel_fault(sig: i32, c: &Context) -> ! {
     );
     raw::write_all(2, line.bytes());
     die_by(sig as usize)
-}
-
-/// Ends the process by signal `sig`, as its default action does.
-fn die_by(sig: usize) -> ! {
-    let b = block::current();
-    let default = NO_ACTION;
-    raw_sigaction(sig, &raw const default, core::ptr::null_mut());
-    // SAFETY: the calling thread's own block.
-    let (pid, tid) = unsafe { ((*b).pid as usize, (*b).tid as usize) };
-    // SAFETY: a signal to ourselves.
-    unsafe { raw::syscall4(nr::TGKILL, pid, tid, sig, 0) };
-    raw::set_sigmask(0);
-    // The default action of `sig` was not to end the process.
-    raw::exit_group(128 + sig as i32)
 }
 
 /// Called by `hrt_sigsys`, which goes on to `out[1]`, a handler of the program's, if it is not 0; `out[0]` is the distance

@@ -7,30 +7,10 @@
 use super::frame::{self, FRAME_SIZE, Frame};
 use super::{dispatch_on, signals};
 use crate::kernel::block::{self, Block};
-use crate::kernel::{CONFINED, STARTED, patch, set_gs, slots, user};
+use crate::kernel::children::{self, CloneArgs, flag};
+use crate::kernel::{CONFINED, patch, set_gs, slots};
 use crate::raw::{self, errno, nr};
 use core::sync::atomic::Ordering;
-
-const CLONE_VM: u64 = 0x100;
-const CLONE_VFORK: u64 = 0x4000;
-const CLONE_THREAD: u64 = 0x1_0000;
-const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
-const SIGCHLD: u64 = 17;
-
-/// `borrowed` of a child whose parent waits for it (vfork).
-const VFORKED: u32 = 1;
-/// `borrowed` of another process in the same memory.
-const SHARING: u32 = 2;
-
-/// The kernel's `struct clone_args` (clone3(2)), as far as known, and room for what it may grow by.
-type CloneArgs = [u64; 32];
-mod arg {
-    pub const FLAGS: usize = 0;
-    pub const STACK: usize = 5;
-    pub const STACK_SIZE: usize = 6;
-}
-/// CLONE_ARGS_SIZE_VER0.
-const CLONE_ARGS_MIN: usize = 64;
 
 /// Blocks all signals of the calling thread until its exit from the kernel; returns the program's mask.
 fn block_signals(b: *mut Block) -> u64 {
@@ -50,12 +30,7 @@ fn block_signals(b: *mut Block) -> u64 {
 /// # Safety
 /// `f` must be the calling thread's frame at the top of its kernel stack, `b` its block.
 pub unsafe fn clone(b: *mut Block, f: &mut Frame) -> isize {
-    let [mut flags, mut stack, ptid, ctid, tls, _] = f.args();
-    match f.nr as usize {
-        nr::FORK => (flags, stack) = (SIGCHLD as usize, 0),
-        nr::VFORK => (flags, stack) = ((CLONE_VM | CLONE_VFORK | SIGCHLD) as usize, 0),
-        _ => {}
-    }
+    let [flags, stack, ptid, ctid, tls] = children::arguments(f.nr as usize, &f.args());
     // SAFETY: the caller's promise.
     unsafe {
         start(b, f, flags as u64, stack, |child| match child {
@@ -73,32 +48,12 @@ pub unsafe fn clone(b: *mut Block, f: &mut Frame) -> isize {
 /// As [`clone`].
 pub unsafe fn clone3(b: *mut Block, f: &mut Frame) -> Option<isize> {
     let [args, size, ..] = f.args();
-    if !(CLONE_ARGS_MIN..=size_of::<CloneArgs>()).contains(&size)
-        || size % 8 != 0
-        || !user::can_read(args, size)
-    {
-        return None;
-    }
-    let mut own: CloneArgs = [0; 32];
-    // SAFETY: just seen to be readable; not longer than `own`.
-    unsafe {
-        core::ptr::copy_nonoverlapping(args as *const u8, own.as_mut_ptr().cast::<u8>(), size);
-    }
-    let flags = own[arg::FLAGS];
-    let (low, length) = (own[arg::STACK], own[arg::STACK_SIZE]);
-    if (low == 0) != (length == 0) {
-        return None;
-    }
-    let stack = low.wrapping_add(length) as usize;
+    let mut own = CloneArgs::read(args, size)?;
+    let (flags, stack) = (own.flags(), own.stack());
     // SAFETY: the caller's promise.
     Some(unsafe {
         start(b, f, flags, stack, |child| {
-            let (low, length) = child.map_or((0, 0), |sp| {
-                let low = sp & !(block::BLOCK_SIZE - 1);
-                (low, sp - low)
-            });
-            (own[arg::STACK], own[arg::STACK_SIZE]) = (low as u64, length as u64);
-            let at = own.as_ptr() as usize;
+            let (at, size) = own.on_stack(child);
             match child {
                 // SAFETY: the child runs on its own block, whose frame is complete.
                 Some(_) => frame::hrt_clone3(at, size),
@@ -119,7 +74,7 @@ unsafe fn start(
     stack: usize,
     mut call: impl FnMut(Option<usize>) -> isize,
 ) -> isize {
-    if flags & CLONE_VM == 0 {
+    if flags & flag::VM == 0 {
         // SAFETY: the caller's promise.
         return unsafe { copy(b, f, flags, stack, || call(None)) };
     }
@@ -137,41 +92,16 @@ unsafe fn start(
                 copy.rsp = stack as u64;
             }
             (at as *mut Frame).write(copy);
-            (*child).pid = if flags & CLONE_THREAD != 0 {
-                (*b).pid
-            } else {
-                0
-            };
-            if flags & CLONE_VFORK != 0 {
-                // Linux lets the child keep it then.
-                (*child).alt = (*b).alt;
-            }
+            children::prepare(child, b, flags);
             (*child).sigsys_blocked = (*b).sigsys_blocked;
-            (*child).borrowed = match (flags & CLONE_THREAD, flags & CLONE_VFORK) {
-                (0, 0) => SHARING,
-                (0, _) => VFORKED,
-                _ => 0,
-            };
             (*child).deferred = 1;
             (*child).deferred_mask = mask;
             (*child).save[0] = flags;
             at
         }
     };
-    if flags & CLONE_THREAD != 0 {
-        patch::before_threads();
-    }
-    patch::THREADS.fetch_add(1, Ordering::AcqRel);
-    let r = call(Some(at));
-    if raw::is_err(r) || flags & CLONE_VFORK != 0 && flags & CLONE_THREAD == 0 {
-        // There is no child, or it has left this memory.
-        patch::THREADS.fetch_sub(1, Ordering::AcqRel);
-        // SAFETY: no thread runs on the child's block.
-        unsafe { block::give_back(child) };
-    } else if flags & CLONE_THREAD != 0 {
-        STARTED.fetch_add(1, Ordering::Relaxed);
-    }
-    r
+    // SAFETY: the child's block is complete.
+    unsafe { children::make(child, flags, || call(Some(at))) }
 }
 
 /// A new thread's first steps, on its own kernel stack; the exit from the kernel follows.
@@ -186,11 +116,8 @@ pub unsafe extern "C" fn hrt_child(frame: *mut Frame) {
     }
     // SAFETY: the block is this thread's.
     unsafe {
-        (*b).tid = raw::syscall4(nr::GETTID, 0, 0, 0, 0) as u32;
-        if (*b).pid == 0 {
-            (*b).pid = raw::syscall4(nr::GETPID, 0, 0, 0, 0) as u32;
-        }
-        if (*b).save[0] & CLONE_CLEAR_SIGHAND != 0 {
+        children::identify(b);
+        if (*b).save[0] & flag::CLEAR_SIGHAND != 0 {
             signals::install();
         }
     }
@@ -216,15 +143,9 @@ unsafe fn copy(
     let r = call();
     drop(lock);
     if r == 0 {
-        block::after_fork(b);
-        patch::THREADS.store(1, Ordering::Relaxed);
-        STARTED.store(1, Ordering::Relaxed);
-        // SAFETY: the only thread's own block.
-        unsafe {
-            ((*b).pid, (*b).tid) = raw::ids();
-            (*b).borrowed = 0;
-        }
-        if flags & CLONE_CLEAR_SIGHAND != 0 {
+        // SAFETY: the calling thread's own block.
+        unsafe { children::copied(b) };
+        if flags & flag::CLEAR_SIGHAND != 0 {
             signals::reset();
         }
         if !CONFINED.load(Ordering::Relaxed) {
@@ -252,7 +173,7 @@ pub enum End {
 pub fn end(b: *mut Block, last: impl FnOnce()) -> End {
     // SAFETY: the calling thread's own block.
     unsafe {
-        if (*b).borrowed == VFORKED {
+        if (*b).borrowed == children::VFORKED {
             return End::Forward;
         }
         if (*b).deferred != 0 {
@@ -269,18 +190,4 @@ pub fn end(b: *mut Block, last: impl FnOnce()) -> End {
         }
     }
     End::Free
-}
-
-/// True if the calling thread is in another process than the one whose memory it uses.
-#[must_use]
-pub fn shares(b: *mut Block) -> bool {
-    // SAFETY: the calling thread's own block.
-    unsafe { (*b).borrowed == SHARING }
-}
-
-/// True if the calling thread is in a process that runs in its parent's memory.
-#[must_use]
-pub fn borrows(b: *mut Block) -> bool {
-    // SAFETY: the calling thread's own block.
-    unsafe { (*b).borrowed != 0 }
 }

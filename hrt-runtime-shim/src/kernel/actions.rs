@@ -2,7 +2,8 @@
 //! of an entry of ours that stands for one immutable tuple: so fork, vfork, exec, and `clone` with or without shared
 //! handlers need no care.
 
-use super::{Action, slots};
+use super::{Action, block, slots};
+use crate::raw::{self, nr};
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
@@ -99,6 +100,39 @@ pub fn number(action: &Action) -> Option<usize> {
 #[must_use]
 pub fn unwrap(held: &Action) -> Action {
     entry_at(held.handler).unwrap_or(*held)
+}
+
+/// rt_sigaction(2): what Linux is told, and what it held.
+pub fn raw_sigaction(sig: usize, new: *const Action, old: *mut Action) -> isize {
+    // SAFETY: both are null or point to an Action of ours; our own entries and handlers are always valid.
+    unsafe { raw::syscall4(nr::RT_SIGACTION, sig, new as usize, old as usize, 8) }
+}
+
+/// Tells Linux what `new` makes of each handler that it holds, but for those of which that is nothing.
+pub fn replace_handlers(new: impl Fn(usize, &Action) -> Option<Action>) {
+    for sig in 1..=64 {
+        let mut held = NO_ACTION;
+        if raw_sigaction(sig, core::ptr::null(), &raw mut held) != 0 || held.handler <= SIG_IGN {
+            continue;
+        }
+        if let Some(told) = new(sig, &held) {
+            raw_sigaction(sig, &raw const told, core::ptr::null_mut());
+        }
+    }
+}
+
+/// Ends the process by signal `sig`, as its default action does.
+pub fn die_by(sig: usize) -> ! {
+    let default = NO_ACTION;
+    raw_sigaction(sig, &raw const default, core::ptr::null_mut());
+    raw::sigmask(raw::SIG_UNBLOCK, 1 << (sig - 1));
+    let b = block::current();
+    // SAFETY: the calling thread's own block.
+    let (pid, tid) = unsafe { ((*b).pid as usize, (*b).tid as usize) };
+    // SAFETY: a signal to ourselves.
+    unsafe { raw::syscall4(nr::TGKILL, pid, tid, sig, 0) };
+    // The default action of `sig` was not to end the process.
+    raw::exit_group(128 + sig as i32)
 }
 
 /// As Linux does with a new action: flags that it does not know are dropped (since 5.11), and SIGKILL and SIGSTOP cannot be

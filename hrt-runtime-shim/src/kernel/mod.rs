@@ -1,17 +1,22 @@
 //! What the kernel consists of on every platform: per-thread blocks, call slots, patched sites, reports.
 
 pub mod actions;
+pub mod asm;
 pub mod block;
+pub mod children;
+pub mod jail;
 pub mod modules;
 pub mod observe;
 pub mod patch;
 pub mod slots;
+pub mod spin;
 pub mod user;
 
 use crate::entry::Context;
 use crate::raw::{self, errno, nr};
 use crate::start::at;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use hrt_kernel::platform::Platform;
 
 /// Load address of the payload's image.
 pub static IMAGE: AtomicUsize = AtomicUsize::new(0);
@@ -76,6 +81,18 @@ pub fn begin(context: &Context) -> Result<*mut block::Block, &'static str> {
         return Err("Linux refuses to set the GS base");
     }
     Ok(b)
+}
+
+/// Sets up what every platform has: reports, call slots, which enter the kernel at `entry` if there is one, and the code that may
+/// be patched.
+pub fn set_up(platform: Platform, context: &Context, entry: Option<usize>) {
+    observe::init(platform, &context.settings);
+    slots::init(entry);
+    if !context.settings.patch {
+        patch::ENABLED.store(false, Ordering::Relaxed);
+    }
+    let lock = slots::lock();
+    modules::init(&context.start, &lock);
 }
 
 /// Undoes [`begin`].

@@ -1,7 +1,8 @@
 //! The executable mappings whose code may be patched: file-backed, private, not writable. Found at start through the
 //! program headers and ld.so's list of objects, and then as the program maps and unmaps.
 
-use super::slots::Guard;
+use super::slots::{self, Guard};
+use crate::raw::{map, prot};
 use crate::start::{Start, at};
 use core::cell::UnsafeCell;
 
@@ -56,6 +57,35 @@ pub fn remove(start: usize, end: usize, lock: &Guard) -> bool {
         // What is left of it lies outside, and so is not looked at twice.
         add(r.start, start.min(r.end), lock);
         add(end.max(r.start), r.end, lock);
+    }
+}
+
+/// True if a mapping with these rights and of this kind is code that may be patched.
+#[must_use]
+pub fn is_code(rights: usize, kind: usize) -> bool {
+    rights & (prot::EXEC | prot::WRITE) == prot::EXEC
+        && kind & (map::PRIVATE | map::ANONYMOUS) == map::PRIVATE
+}
+
+/// True if code that gets these rights may not be patched any more.
+#[must_use]
+pub fn ends_code(rights: usize) -> bool {
+    rights & prot::WRITE != 0 || rights & prot::EXEC == 0
+}
+
+/// Code has been mapped at `start`.
+pub fn mapped(start: usize, len: usize) {
+    let lock = slots::lock();
+    let end = start.saturating_add(len).next_multiple_of(4096);
+    add(start, end, &lock);
+}
+
+/// Code in this range is about to go or to become writable.
+pub fn forget(start: usize, len: usize) {
+    let lock = slots::lock();
+    let end = start.saturating_add(len);
+    if remove(start, end, &lock) {
+        slots::forget(start, end, &lock);
     }
 }
 

@@ -5,10 +5,11 @@
 //! own stack. Code and data are apart: the code page is filled once, made executable, and never written again.
 
 use super::observe;
+use super::spin::{self, Spin};
 use crate::raw::{self, nr};
 use crate::report;
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use hrt_kernel::classes::{self, Class, TABLE_SIZE};
 
 /// Slots there can be; sites beyond it are served in the signal handler.
@@ -101,34 +102,17 @@ static INDEX: [AtomicU16; HASH] = [const { AtomicU16::new(0) }; HASH];
 static USED: AtomicUsize = AtomicUsize::new(0);
 /// Where slots enter the kernel; 0: by their `syscall`.
 static KERNEL_ENTRY: AtomicUsize = AtomicUsize::new(0);
-static LOCK: AtomicBool = AtomicBool::new(false);
+static LOCK: Spin = Spin::new();
 
-/// Holds the lock of slots and patches; no signal handler of the program and no blocking call runs under it.
-pub struct Guard(());
+/// Holds the lock of slots and patches.
+pub struct Guard {
+    _held: spin::Guard<'static>,
+}
 
 /// Takes the lock.
 #[must_use]
 pub fn lock() -> Guard {
-    let mut turns = 0u32;
-    while LOCK
-        .compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed)
-        .is_err()
-    {
-        core::hint::spin_loop();
-        turns += 1;
-        // The holder may wait for this very processor.
-        if turns.is_multiple_of(1024) && !super::CONFINED.load(Ordering::Relaxed) {
-            // SAFETY: sched_yield(2) changes nothing.
-            unsafe { raw::syscall4(nr::SCHED_YIELD, 0, 0, 0, 0) };
-        }
-    }
-    Guard(())
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        LOCK.store(false, Ordering::Release);
-    }
+    Guard { _held: LOCK.take() }
 }
 
 fn code_base() -> usize {

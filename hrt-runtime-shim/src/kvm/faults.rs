@@ -6,7 +6,7 @@ use super::signals::{self, Trap};
 use super::vcpu::Vcpu;
 use crate::kernel::block::{self, BLOCK_SIZE, Block};
 use crate::kernel::{IMAGE, IMAGE_SIZE, observe, user};
-use crate::raw::{self, nr};
+use crate::raw;
 use crate::report;
 use core::arch::global_asm;
 use core::ops::Range;
@@ -143,7 +143,7 @@ pub fn exception(b: *mut Block, v: &mut Vcpu, mut vector: u8, mut code: u64) {
             if vector != 0x80 {
                 v.regs.rip += 2;
             }
-            super::partner::legacy(b, v);
+            super::partner::legacy(v);
             return;
         }
         Some(n @ (3 | 4)) => {
@@ -310,14 +310,4 @@ pub fn refused(v: &mut Vcpu) {
     paging::REFUSED.fetch_add(1, Ordering::Relaxed);
     v.careful = v.regs.rip;
     v.unmap(0, USER_END);
-}
-
-/// Ends the calling process at once with the signal's default action.
-pub fn die_by(sig: usize) -> ! {
-    signals::put_back(sig, &crate::kernel::actions::NO_ACTION);
-    raw::sigmask(raw::SIG_UNBLOCK, 1 << (sig - 1));
-    let (pid, tid) = raw::ids();
-    // SAFETY: a signal to ourselves.
-    unsafe { raw::syscall4(nr::TGKILL, pid as usize, tid as usize, sig, 0) };
-    raw::exit_group(128 + sig as i32)
 }

@@ -18,7 +18,7 @@ mod wire;
 
 use crate::entry::Context;
 use crate::kernel::block::{self, Block};
-use crate::kernel::{begin, modules, name_memory, observe, patch, slots, undo};
+use crate::kernel::{begin, name_memory, observe, set_up, undo};
 use crate::raw::{self, errno, nr};
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicI32, Ordering};
@@ -104,15 +104,7 @@ impl Machine for Kvm {
             unsafe { undo() };
             return Err(why);
         }
-        observe::init(Self::PLATFORM, &context.settings);
-        slots::init(None);
-        if !context.settings.patch {
-            patch::ENABLED.store(false, Ordering::Relaxed);
-        }
-        {
-            let lock = slots::lock();
-            modules::init(&context.start, &lock);
-        }
+        set_up(Self::PLATFORM, context, None);
         signals::init();
         name_memory();
         v.signals = signals::State::new();

@@ -13,9 +13,10 @@
 //! is changed or removed only after Linux has changed what it maps; where that is not so, the guest itself removes it.
 
 use super::wire::{self, MemoryRegion, request};
+use crate::kernel::spin::Spin;
 use crate::raw::{self, errno, nr};
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU16, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use hrt_abi::api::ENTRY_OWNED;
 
 const PAGE: usize = 4096;
@@ -68,35 +69,11 @@ static CHUNKS: [AtomicUsize; MAX_CHUNKS] = [const { AtomicUsize::new(0) }; MAX_C
 static TABLES: AtomicUsize = AtomicUsize::new(0);
 static ROOT: AtomicUsize = AtomicUsize::new(0);
 
-static LOCK: AtomicBool = AtomicBool::new(false);
-
-struct Guard;
-
-fn lock() -> Guard {
-    let mut turns = 0u32;
-    while LOCK
-        .compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed)
-        .is_err()
-    {
-        core::hint::spin_loop();
-        turns += 1;
-        if turns.is_multiple_of(256) {
-            // SAFETY: sched_yield(2) changes nothing.
-            unsafe { raw::syscall4(nr::SCHED_YIELD, 0, 0, 0, 0) };
-        }
-    }
-    Guard
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        LOCK.store(false, Ordering::Release);
-    }
-}
+static LOCK: Spin = Spin::new();
 
 /// Holds the tables still around a fork.
 pub fn with_lock<T>(f: impl FnOnce() -> T) -> T {
-    let _guard = lock();
+    let _guard = LOCK.take();
     f()
 }
 
@@ -302,7 +279,7 @@ fn find(at: usize) -> Option<*mut u64> {
 /// # Errors
 /// Why that cannot be.
 pub fn map_alias(at: usize, bits: u64) -> Result<(), &'static str> {
-    let _guard = lock();
+    let _guard = LOCK.take();
     let entry = leaf(at + ALIAS, 0)?;
     let page = physical(at & !(PAGE - 1))?;
     // SAFETY: an entry of a table of ours; the lock is held.
@@ -359,7 +336,7 @@ fn fill_piece(
     let piece = around & !(PIECE - 1);
     let from = from.max(piece);
     let to = to.min(piece + PIECE);
-    let _guard = lock();
+    let _guard = LOCK.take();
     let first = leaf(from, 0)?;
     let page = physical(from)?;
     for i in 0..(to - from) / PAGE {
@@ -382,7 +359,7 @@ fn fill_piece(
 /// remove.
 #[must_use]
 pub fn change(from: usize, to: usize, bits: u64) -> bool {
-    let _guard = lock();
+    let _guard = LOCK.take();
     let mut owned = false;
     let mut at = from & !(PAGE - 1);
     let to = to.min(USER_END);
@@ -421,7 +398,7 @@ pub const JOB_SIZE: usize = 255;
 
 /// Collects in `job` what is mapped of `from..to`; returns where to go on, if that is not all, and the number of runs.
 pub fn collect(from: usize, to: usize, job: &mut Job) -> (Option<usize>, usize) {
-    let _guard = lock();
+    let _guard = LOCK.take();
     let mut n = 0;
     let mut at = from & !(PAGE - 1);
     let to = to.min(USER_END);
@@ -575,7 +552,7 @@ unsafe impl Sync for Text {}
 static TEXT: Text = Text(UnsafeCell::new([0; 65536]));
 
 fn mapping_by_text(at: usize) -> Option<Mapping> {
-    let _guard = lock();
+    let _guard = LOCK.take();
     // SAFETY: the lock is held.
     let text = unsafe { &mut *TEXT.0.get() };
     let mut offset = 0usize;

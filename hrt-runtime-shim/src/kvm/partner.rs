@@ -5,21 +5,15 @@ use super::descriptors::{self, CLOSED};
 use super::signals::{self, KEPT};
 use super::vcpu::{self, Exit, Vcpu};
 use super::{faults, paging, threads};
-use crate::hosted::dispatch::{confine_allows, hrt_int80};
+use crate::kernel::asm::int80;
 use crate::kernel::block::{self, Block};
 use crate::kernel::slots::{self, Slot};
-use crate::kernel::{TRAPS, modules, observe, patch, user};
-use crate::raw::{self, errno, nr};
+use crate::kernel::{TRAPS, children, jail, modules, observe, patch, user};
+use crate::raw::{self, errno, map, nr, prot};
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use hrt_kernel::classes::{self, Class};
 
-const PROT_WRITE: usize = 2;
-const PROT_EXEC: usize = 4;
-const MAP_PRIVATE: usize = 2;
-const MAP_FIXED: usize = 0x10;
-const MAP_GROWSDOWN: usize = 0x100;
-const MAP_ANONYMOUS: usize = 0x20;
 const PAGE: usize = 4096;
 
 /// Runs the program of the calling thread, whose block is `b`, for ever.
@@ -122,19 +116,19 @@ fn mediate(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isi
     match number {
         nr::MMAP => mmap(v, args),
         nr::MPROTECT | nr::PKEY_MPROTECT => {
-            if a2 & PROT_WRITE != 0 || a2 & PROT_EXEC == 0 {
-                forget(a0, a1);
+            if modules::ends_code(a2) {
+                modules::forget(a0, a1);
             }
             protect(v, number, args)
         }
         nr::MUNMAP => {
-            forget(a0, a1);
+            modules::forget(a0, a1);
             changed(v, number, args, a0, a1)
         }
         nr::MREMAP => {
-            forget(a0, a1);
+            modules::forget(a0, a1);
             if a3 & 2 != 0 {
-                forget(a4, a2); // MREMAP_FIXED
+                modules::forget(a4, a2); // MREMAP_FIXED
             }
             let r = changed(v, number, args, a0, a1);
             if a3 & 2 != 0 && !raw::is_err(r) {
@@ -173,10 +167,10 @@ fn mediate(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isi
         nr::CLONE3 => threads::clone3(b, v, a0, a1).unwrap_or_else(|| forward(v, number, args)),
         nr::EXIT => threads::exit(b, v, a0, || observe::report(b)),
         nr::EXIT_GROUP => {
-            if threads::shares(b) {
+            if children::shares(b) {
                 return threads::exit(b, v, a0, || ());
             }
-            if !threads::borrows(b) {
+            if !children::borrows(b) {
                 observe::report(b);
             }
             forward(v, number, args)
@@ -207,6 +201,13 @@ fn end(start: usize, len: usize) -> usize {
     start.saturating_add(len).saturating_add(PAGE - 1) & !(PAGE - 1)
 }
 
+const READ_WRITE: usize = prot::READ | prot::WRITE;
+
+/// Bits of the entries for a mapping with these rights.
+fn entry_bits(rights: usize) -> u64 {
+    paging::rights(rights & prot::WRITE != 0, rights & prot::EXEC != 0)
+}
+
 /// Sends on a call that changes what is mapped of `len` bytes from `start` on.
 fn changed(v: &mut Vcpu, number: usize, args: &[usize; 6], start: usize, len: usize) -> isize {
     let r = forward(v, number, args);
@@ -219,14 +220,13 @@ fn changed(v: &mut Vcpu, number: usize, args: &[usize; 6], start: usize, len: us
 
 /// mprotect(2) and its like. Where the program may do more now, as after a write barrier, it need not fault again.
 fn protect(v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isize {
-    const READ_WRITE: usize = 3;
-    let [start, len, prot, ..] = *args;
+    let [start, len, rights, ..] = *args;
     let to = end(start, len);
     let r = forward(v, number, args);
     if r != KEPT {
-        let plain = r == 0 && prot & READ_WRITE != 0 && prot & !7 == 0;
+        let plain = r == 0 && rights & READ_WRITE != 0 && rights & !(READ_WRITE | prot::EXEC) == 0;
         if plain && !faults::kernels(start, to) {
-            let bits = paging::rights(prot & PROT_WRITE != 0, prot & PROT_EXEC != 0);
+            let bits = entry_bits(rights);
             v.change(start, to, bits);
             paging::fill_ahead(start, to, bits);
         } else {
@@ -238,32 +238,23 @@ fn protect(v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isize {
 }
 
 fn mmap(v: &mut Vcpu, args: &[usize; 6]) -> isize {
-    let [addr, len, prot, flags, ..] = *args;
-    let code = prot & (PROT_EXEC | PROT_WRITE) == PROT_EXEC
-        && flags & (MAP_PRIVATE | MAP_ANONYMOUS) == MAP_PRIVATE;
-    if flags & MAP_FIXED != 0 {
-        forget(addr, len);
-    }
-    let r = if flags & MAP_FIXED != 0 {
+    let [addr, len, rights, flags, ..] = *args;
+    let r = if flags & map::FIXED != 0 {
+        modules::forget(addr, len);
         changed(v, nr::MMAP, args, addr, len)
     } else {
         forward(v, nr::MMAP, args)
     };
-    if raw::is_err(r) || r == KEPT {
-        return r;
+    if raw::is_err(r) {
+        return r; // KEPT, too
     }
     let (start, to) = (r as usize, end(r as usize, len));
-    if code {
-        let lock = slots::lock();
-        modules::add(start, to, &lock);
+    if modules::is_code(rights, flags) {
+        modules::mapped(start, len);
     }
-    let usable = prot & 3 != 0 && flags & MAP_GROWSDOWN == 0;
+    let usable = rights & READ_WRITE != 0 && flags & map::GROWSDOWN == 0;
     if usable && !faults::kernels(start, to) {
-        paging::fill_ahead(
-            start,
-            to,
-            paging::rights(prot & PROT_WRITE != 0, prot & PROT_EXEC != 0),
-        );
+        paging::fill_ahead(start, to, entry_bits(rights));
     }
     r
 }
@@ -282,15 +273,6 @@ fn brk(v: &mut Vcpu, args: &[usize; 6]) -> isize {
         }
     }
     r
-}
-
-/// Code in this range is about to go or to become writable.
-fn forget(start: usize, len: usize) {
-    let lock = slots::lock();
-    let end = start.saturating_add(len);
-    if modules::remove(start, end, &lock) {
-        slots::forget(start, end, &lock);
-    }
 }
 
 /// Sends on a call that puts the signal mask at `mask` in place while it waits.
@@ -359,7 +341,7 @@ fn alone(v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isize {
 /// The program goes into a jail. One that leaves room for the partner's work changes nothing; from any other on, the program runs
 /// without the kernel.
 fn jail(v: &mut Vcpu, number: usize, args: &[usize; 6], strict: bool, program: usize) -> isize {
-    let allows = confine_allows(strict, program);
+    let allows = jail::allows(strict, program);
     let needed = [
         nr::IOCTL,
         nr::RT_SIGRETURN,
@@ -385,11 +367,7 @@ fn jail(v: &mut Vcpu, number: usize, args: &[usize; 6], strict: bool, program: u
 /// Goes on with the program outside of the VM, for good.
 pub fn give_up(v: &mut Vcpu, fs: u64, mask: u64) -> ! {
     observe::forbid();
-    {
-        let lock = slots::lock();
-        patch::ENABLED.store(false, Ordering::Relaxed);
-        slots::forward_local(&lock);
-    }
+    jail::withdraw();
     signals::give_up();
     super::unmake();
     let b = block::current();
@@ -464,13 +442,10 @@ fn go(v: &mut Vcpu, fs: u64) -> ! {
     }
 }
 
-/// A call by `int $0x80`, with the numbers and the pointers of i386: always Linux's.
-pub fn legacy(_b: *mut Block, v: &mut Vcpu) {
+/// A call by `int $0x80`.
+pub fn legacy(v: &mut Vcpu) {
     let r = &mut v.regs;
-    let mut regs = [r.rax, r.rbx, r.rcx, r.rdx, r.rsi, r.rdi, r.rbp];
-    // SAFETY: the program asked for it.
-    unsafe { hrt_int80(regs.as_mut_ptr()) };
-    r.rax = regs[0];
+    r.rax = int80([r.rax, r.rbx, r.rcx, r.rdx, r.rsi, r.rdi, r.rbp]);
 }
 
 /// A call of one of the three functions of the vsyscall page (Linux, `arch/x86/entry/vsyscall`), which Linux emulates; false if

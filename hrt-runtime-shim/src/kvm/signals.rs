@@ -7,8 +7,8 @@
 
 use super::faults;
 use super::vcpu::{self, Vcpu};
-use crate::hosted::frame::hrt_restorer;
-use crate::kernel::actions::{self, NO_ACTION, SIG_DFL, SIG_IGN, flag};
+use crate::kernel::actions::{self, NO_ACTION, SIG_DFL, SIG_IGN, die_by, flag, raw_sigaction};
+use crate::kernel::asm::hrt_restorer;
 use crate::kernel::block::{self, Block};
 use crate::kernel::slots::Slot;
 use crate::kernel::{Action, patch, user};
@@ -222,11 +222,6 @@ pub fn info(sig: usize, code: i32, at: u64) -> Info {
     info
 }
 
-fn raw_sigaction(sig: usize, new: *const Action, old: *mut Action) -> isize {
-    // SAFETY: both are null or point to an Action of ours; our own entries are always valid handlers.
-    unsafe { raw::syscall4(nr::RT_SIGACTION, sig, new as usize, old as usize, 8) }
-}
-
 /// What Linux is told for the program's `action`.
 fn wrap(action: &Action) -> Action {
     if action.handler == SIG_DFL || action.handler == SIG_IGN {
@@ -278,24 +273,12 @@ pub fn init() {
     actions::init(hrt_kvm_signal_entries as *const () as usize);
     // Entry 0 is what `catch` uses.
     let _ = actions::number(&NO_ACTION);
-    for sig in 1..=64 {
-        let mut held = NO_ACTION;
-        if raw_sigaction(sig, core::ptr::null(), &raw mut held) == 0 && held.handler > SIG_IGN {
-            let told = wrap(&held);
-            raw_sigaction(sig, &raw const told, core::ptr::null_mut());
-        }
-    }
+    actions::replace_handlers(|_, held| Some(wrap(held)));
 }
 
 /// Before the process goes on without the kernel: Linux gets the program's own handlers.
 pub fn give_up() {
-    for sig in 1..=64 {
-        let mut held = NO_ACTION;
-        if raw_sigaction(sig, core::ptr::null(), &raw mut held) == 0 && held.handler > SIG_IGN {
-            let told = actions::unwrap(&held);
-            raw_sigaction(sig, &raw const told, core::ptr::null_mut());
-        }
-    }
+    actions::replace_handlers(|_, held| Some(actions::unwrap(held)));
 }
 
 /// rt_sigaction(2) for the program.
@@ -382,7 +365,7 @@ pub fn raise(b: *mut Block, v: &mut Vcpu, info: &Info, trap: Trap, again: bool) 
             raw::set_sigmask(mask & !(1 << (sig - 1)));
             super::partner::leave(v);
         }
-        faults::die_by(sig);
+        die_by(sig);
     }
     if action.flags & flag::RESETHAND != 0 {
         put_back(sig, &NO_ACTION);
@@ -509,7 +492,7 @@ fn deliver_masked(
         action.flags & flag::RESTORER != 0 && (write(v) || faults::touch(v, at, true) && write(v));
     if !written {
         // There is no room on the program's stack.
-        faults::die_by(SIGSEGV);
+        die_by(SIGSEGV);
     }
     // A handler begins with vector state as new.
     v.xsave = [0; 4096];
@@ -545,7 +528,7 @@ pub fn sigreturn(b: *mut Block, v: &mut Vcpu) {
     let uc = v.regs.rsp as usize;
     let mut context = [0u8; 304];
     if !user::read(uc, &mut context) {
-        faults::die_by(SIGSEGV);
+        die_by(SIGSEGV);
     }
     let word = |i: usize| {
         let mut w = [0u8; 8];
@@ -578,7 +561,7 @@ pub fn sigreturn(b: *mut Block, v: &mut Vcpu) {
         rflags,
     };
     if !restore_state(v, g(23) as usize) {
-        faults::die_by(SIGSEGV);
+        die_by(SIGSEGV);
     }
     let alt = block::AltStack {
         sp: word(2) as usize,

@@ -8,31 +8,11 @@ use super::partner;
 use super::signals::KEPT;
 use super::vcpu::{self, Vcpu};
 use crate::kernel::block::{self, BLOCK_SIZE, Block};
-use crate::kernel::{STARTED, patch, set_gs, slots, user};
+use crate::kernel::children::{self, CloneArgs, flag};
+use crate::kernel::{patch, set_gs, slots};
 use crate::raw::{self, errno, nr};
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicUsize, Ordering};
-
-const CLONE_VM: u64 = 0x100;
-const CLONE_VFORK: u64 = 0x4000;
-const CLONE_THREAD: u64 = 0x1_0000;
-const CLONE_SETTLS: u64 = 0x8_0000;
-const SIGCHLD: u64 = 17;
-
-/// `borrowed` of a child whose parent waits for it (vfork).
-const VFORKED: u32 = 1;
-/// `borrowed` of another process in the same memory.
-const SHARING: u32 = 2;
-
-/// The kernel's `struct clone_args` (clone3(2)), as far as known, and room for what it may grow by.
-type CloneArgs = [u64; 32];
-mod arg {
-    pub const FLAGS: usize = 0;
-    pub const STACK: usize = 5;
-    pub const STACK_SIZE: usize = 6;
-    pub const TLS: usize = 7;
-}
-const CLONE_ARGS_MIN: usize = 64;
 
 unsafe extern "C" {
     /// clone(2) onto a child's kernel stack, where [`child`] is called.
@@ -77,12 +57,7 @@ const TOP: usize = 64;
 
 /// Serves `clone`, `fork` and `vfork`.
 pub fn clone(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isize {
-    let [mut flags, mut stack, ptid, ctid, tls, _] = *args;
-    match number {
-        nr::FORK => (flags, stack) = (SIGCHLD as usize, 0),
-        nr::VFORK => (flags, stack) = ((CLONE_VM | CLONE_VFORK | SIGCHLD) as usize, 0),
-        _ => {}
-    }
+    let [flags, stack, ptid, ctid, tls] = children::arguments(number, args);
     start(b, v, flags as u64, stack, tls as u64, |child| match child {
         // SAFETY: the child runs on its own block, which is complete.
         Some(sp) => unsafe { hrt_kvm_clone(flags, sp, ptid, ctid, tls) },
@@ -93,31 +68,10 @@ pub fn clone(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6]) -> i
 
 /// Serves `clone3`; `None` if the arguments are for Linux to refuse.
 pub fn clone3(b: *mut Block, v: &mut Vcpu, args: usize, size: usize) -> Option<isize> {
-    if !(CLONE_ARGS_MIN..=size_of::<CloneArgs>()).contains(&size)
-        || !size.is_multiple_of(8)
-        || !user::can_read(args, size)
-    {
-        return None;
-    }
-    let mut own: CloneArgs = [0; 32];
-    // SAFETY: just seen to be readable; not longer than `own`.
-    unsafe {
-        core::ptr::copy_nonoverlapping(args as *const u8, own.as_mut_ptr().cast::<u8>(), size);
-    }
-    let flags = own[arg::FLAGS];
-    let (low, length) = (own[arg::STACK], own[arg::STACK_SIZE]);
-    if (low == 0) != (length == 0) {
-        return None;
-    }
-    let stack = low.wrapping_add(length) as usize;
-    let tls = own[arg::TLS];
+    let mut own = CloneArgs::read(args, size)?;
+    let (flags, stack, tls) = (own.flags(), own.stack(), own.tls());
     Some(start(b, v, flags, stack, tls, |child| {
-        let (low, length) = child.map_or((0, 0), |sp| {
-            let low = sp & !(BLOCK_SIZE - 1);
-            (low, sp - low)
-        });
-        (own[arg::STACK], own[arg::STACK_SIZE]) = (low as u64, length as u64);
-        let at = own.as_ptr() as usize;
+        let (at, size) = own.on_stack(child);
         match child {
             // SAFETY: the child runs on its own block, which is complete.
             Some(_) => unsafe { hrt_kvm_clone3(at, size) },
@@ -146,13 +100,13 @@ fn start(
     let Some(mask) = block_signals(v) else {
         return KEPT;
     };
-    let fs = if flags & CLONE_SETTLS != 0 {
+    let fs = if flags & flag::SETTLS != 0 {
         tls
     } else {
         v.sregs().fs.base
     };
     v.get_xsave();
-    if flags & CLONE_VM == 0 {
+    if flags & flag::VM == 0 {
         return copy(b, v, mask, stack, fs, || call(None));
     }
     let Some(child) = prepare(v, fs) else {
@@ -167,43 +121,20 @@ fn start(
         if stack != 0 {
             c.regs.rsp = stack as u64;
         }
-        (*child).pid = if flags & CLONE_THREAD != 0 {
-            (*b).pid
-        } else {
-            0
-        };
-        if flags & CLONE_VFORK != 0 {
-            // Linux lets the child keep it then.
-            (*child).alt = (*b).alt;
-        }
-        (*child).borrowed = match (flags & CLONE_THREAD, flags & CLONE_VFORK) {
-            (0, 0) => SHARING,
-            (0, _) => VFORKED,
-            _ => 0,
-        };
+        children::prepare(child, b, flags);
         (*child).deferred_mask = mask;
     }
-    if flags & CLONE_THREAD != 0 {
-        patch::before_threads();
-    }
-    patch::THREADS.fetch_add(1, Ordering::AcqRel);
-    let joins = flags & CLONE_THREAD != 0 && !borrows(b);
+    let joins = flags & flag::THREAD != 0 && !children::borrows(b);
     if joins {
         LIVE.fetch_add(1, Ordering::AcqRel);
     }
-    // SAFETY: the child's block is ours until the child runs.
-    let at = unsafe { (*child).stack_top } - TOP;
-    let r = call(Some(at));
-    if raw::is_err(r) || flags & CLONE_VFORK != 0 && flags & CLONE_THREAD == 0 {
-        // There is no child, or it has left this memory.
-        patch::THREADS.fetch_sub(1, Ordering::AcqRel);
-        if joins {
-            LIVE.fetch_sub(1, Ordering::AcqRel);
-        }
-        // SAFETY: no thread runs on the child's block.
-        unsafe { block::give_back(child) };
-    } else if flags & CLONE_THREAD != 0 {
-        STARTED.fetch_add(1, Ordering::Relaxed);
+    // SAFETY: the child's block is ours until the child runs, and complete.
+    let r = unsafe {
+        let at = (*child).stack_top - TOP;
+        children::make(child, flags, || call(Some(at)))
+    };
+    if joins && raw::is_err(r) {
+        LIVE.fetch_sub(1, Ordering::AcqRel);
     }
     raw::set_sigmask(mask);
     r
@@ -239,11 +170,7 @@ unsafe extern "C" fn child(sp: usize) -> ! {
     set_gs(b);
     // SAFETY: the block is this thread's.
     let mask = unsafe {
-        let (pid, tid) = raw::ids();
-        (*b).tid = tid;
-        if (*b).pid == 0 {
-            (*b).pid = pid;
-        }
+        children::identify(b);
         (*b).deferred_mask
     };
     raw::set_sigmask(mask);
@@ -264,15 +191,9 @@ fn copy(
     let r = paging::with_lock(call);
     drop(lock);
     if r == 0 {
-        block::after_fork(b);
-        patch::THREADS.store(1, Ordering::Relaxed);
+        // SAFETY: the calling thread's own block.
+        unsafe { children::copied(b) };
         LIVE.store(1, Ordering::Relaxed);
-        STARTED.store(1, Ordering::Relaxed);
-        // SAFETY: the only thread's own block.
-        unsafe {
-            ((*b).pid, (*b).tid) = raw::ids();
-            (*b).borrowed = 0;
-        }
         if stack != 0 {
             v.regs.rsp = stack as u64;
         }
@@ -294,7 +215,7 @@ pub fn exit(b: *mut Block, v: &mut Vcpu, status: usize, report: impl FnOnce()) -
     }
     // SAFETY: the calling thread's own block.
     let borrowed = unsafe { (*b).borrowed };
-    if borrowed == VFORKED {
+    if borrowed == children::VFORKED {
         // Its parent has the block.
         loop {
             // SAFETY: exit(2) does not return.
@@ -317,7 +238,7 @@ pub fn exit(b: *mut Block, v: &mut Vcpu, status: usize, report: impl FnOnce()) -
     unsafe {
         core::arch::asm!(
             "jmp {exit}",
-            exit = sym crate::hosted::frame::hrt_exit_thread,
+            exit = sym crate::kernel::asm::hrt_exit_thread,
             in("rax") nr::EXIT,
             in("rdi") status,
             options(noreturn)
@@ -328,19 +249,5 @@ pub fn exit(b: *mut Block, v: &mut Vcpu, status: usize, report: impl FnOnce()) -
 /// True if the calling thread is its process's only one, and its memory's.
 #[must_use]
 pub fn alone(b: *mut Block) -> bool {
-    !borrows(b) && patch::THREADS.load(Ordering::Acquire) == 1
-}
-
-/// True if the calling thread is in a process that runs in another's memory.
-#[must_use]
-pub fn borrows(b: *mut Block) -> bool {
-    // SAFETY: the calling thread's own block.
-    unsafe { (*b).borrowed != 0 }
-}
-
-/// True if that process runs beside its memory's owner.
-#[must_use]
-pub fn shares(b: *mut Block) -> bool {
-    // SAFETY: the calling thread's own block.
-    unsafe { (*b).borrowed == SHARING }
+    !children::borrows(b) && patch::THREADS.load(Ordering::Acquire) == 1
 }
