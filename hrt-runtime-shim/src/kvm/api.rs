@@ -1,7 +1,7 @@
 //! The kernel's API (`hrt.h`): what a program asks the kernel for, and page faults that its own handler serves in ring 0,
 //! without leaving the guest.
 
-use super::paging::{self, ALIAS, bit};
+use super::paging::{self, ALIAS, PAGE, bit};
 use super::vcpu;
 use crate::kernel::block::Block;
 use crate::kernel::user;
@@ -12,43 +12,25 @@ use hrt_abi::api::{Info, op};
 /// Ring 0 is emulated here.
 pub static EMULATED: AtomicBool = AtomicBool::new(false);
 
-const PAGE: usize = 4096;
 /// Bytes of an [`Area`] with its stack.
 const AREA: usize = 4 * PAGE;
 
-/// A thread's fault handler, as the gate uses it, at the start of the handler's stack. Offsets: [`area`].
+/// A thread's fault handler, as the gate uses it, at the start of the handler's stack.
 #[repr(C)]
 pub struct Area {
-    handler: u64,
-    start: u64,
-    size: u64,
+    /// Its address; 0: none.
+    pub handler: u64,
+    /// Where its range starts.
+    pub start: u64,
+    /// Bytes of the range.
+    pub size: u64,
     /// The end of the stack.
-    top: u64,
+    pub top: u64,
     /// 1 while the handler runs.
-    inside: u32,
+    pub inside: u32,
     /// 1 if the next fault is not the handler's.
-    declined: u32,
+    pub declined: u32,
 }
-
-/// Offsets in [`Area`] for the gate.
-#[allow(missing_docs)]
-pub mod area {
-    pub const HANDLER: usize = 0;
-    pub const START: usize = 8;
-    pub const SIZE: usize = 16;
-    pub const TOP: usize = 24;
-    pub const INSIDE: usize = 32;
-    pub const DECLINED: usize = 36;
-}
-const _: () = {
-    use core::mem::offset_of;
-    assert!(offset_of!(Area, handler) == area::HANDLER);
-    assert!(offset_of!(Area, start) == area::START);
-    assert!(offset_of!(Area, size) == area::SIZE);
-    assert!(offset_of!(Area, top) == area::TOP);
-    assert!(offset_of!(Area, inside) == area::INSIDE);
-    assert!(offset_of!(Area, declined) == area::DECLINED);
-};
 
 /// Serves the API's call.
 pub fn call(b: *mut Block, args: &[usize; 6]) -> isize {

@@ -1,7 +1,7 @@
 //! Exceptions of the guest: page faults are served from what Linux has mapped; all else becomes the signal that Linux
 //! would send.
 
-use super::paging::{self, Mapping, USER_END};
+use super::paging::{self, Mapping, PAGE, USER_END};
 use super::signals::{self, Trap};
 use super::vcpu::Vcpu;
 use crate::kernel::block::{self, BLOCK_SIZE, Block};
@@ -11,17 +11,6 @@ use crate::report;
 use core::arch::global_asm;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
-
-const PAGE: usize = 4096;
-
-/// What became of the partner's last access to the program's memory.
-#[derive(Clone, Copy)]
-pub struct Guarded {
-    /// The signal; 0: none.
-    pub sig: i32,
-    /// Its siginfo.
-    pub info: [u64; 16],
-}
 
 unsafe extern "C" {
     /// Reads a byte at `at`: 0 if that could be done, else 1.
@@ -68,11 +57,10 @@ pub fn guarded(rip: usize) -> Option<usize> {
 
 /// Accesses the program's memory at `at` as the program would, which may make its stack grow.
 ///
-/// False if Linux sends a signal for it, which is in `v.guard` then.
+/// False if Linux sends a signal for it, whose siginfo is in the virtual CPU's `refused` then.
 #[must_use]
-pub fn touch(v: &mut Vcpu, at: usize, write: bool) -> bool {
+pub fn touch(at: usize, write: bool) -> bool {
     const FAULTS: u64 = 1 << (signals::SIGSEGV - 1) | 1 << (signals::SIGBUS - 1);
-    v.guard.sig = 0;
     let held = [signals::SIGSEGV, signals::SIGBUS].map(|sig| (sig, signals::catch(sig)));
     let mask = raw::sigmask(raw::SIG_UNBLOCK, FAULTS);
     // SAFETY: a fault leads to `hrt_touch_failed`; a write leaves the value.
@@ -212,6 +200,19 @@ fn float_code(v: &mut Vcpu, vector: u8) -> i32 {
     }
 }
 
+/// `si_code` of SIGSEGV: nothing is mapped, or not for that.
+const SEGV_MAPERR: i32 = 1;
+const SEGV_ACCERR: i32 = 2;
+
+/// What a page fault leaves in a signal frame.
+fn trap(at: usize, code: u64) -> Trap {
+    Trap {
+        number: 14,
+        error: code | error::USER,
+        cr2: at as u64,
+    }
+}
+
 fn page_fault(b: *mut Block, v: &mut Vcpu, at: usize, code: u64) {
     observe::FAULTS.fetch_add(1, Ordering::Relaxed);
     let write = code & error::WRITE != 0;
@@ -220,22 +221,18 @@ fn page_fault(b: *mut Block, v: &mut Vcpu, at: usize, code: u64) {
         if fetch && super::partner::vsyscall(b, v, at) {
             return;
         }
-        let trap = Trap {
-            number: 14,
-            error: code | error::USER | error::PRESENT,
-            cr2: at as u64,
-        };
-        let info = signals::info(signals::SIGSEGV, 1, at as u64);
-        signals::raise(b, v, &info, trap, true);
+        let info = signals::info(signals::SIGSEGV, SEGV_MAPERR, at as u64);
+        signals::raise(b, v, &info, trap(at, code | error::PRESENT), true);
         return;
     }
     let careful = v.careful != 0 && v.careful == v.regs.rip;
     if !careful {
         v.careful = 0;
     }
+    let mut found = None;
     // Twice: Linux may make the stack grow.
     for grown in [false, true] {
-        let found = paging::mapping(at);
+        found = paging::mapping(at);
         let allowed = found
             .map(|m| clip(&m, at))
             .filter(|m| match (fetch, write) {
@@ -244,7 +241,7 @@ fn page_fault(b: *mut Block, v: &mut Vcpu, at: usize, code: u64) {
                 _ => m.read || m.write || m.execute,
             });
         if let Some(m) = allowed {
-            if careful && !touch(v, at, write) {
+            if careful && !touch(at, write) {
                 refuse(b, v, at, code);
                 return;
             }
@@ -263,42 +260,35 @@ fn page_fault(b: *mut Block, v: &mut Vcpu, at: usize, code: u64) {
         if grown {
             break;
         }
-        let kernel = write && kernel_ranges().any(|r| r.contains(&at));
+        let kernel = write && kernels(at, at + 1);
         // What is mapped cannot grow; only for what may be executed alone may Linux have another answer (a protection key).
         let certain = found.is_some_and(|m| m.read || m.write || !m.execute);
         if fetch || kernel || certain {
             break;
         }
-        if !touch(v, at, write) {
+        if !touch(at, write) {
             refuse(b, v, at, code);
             return;
         }
     }
-    let mapped = paging::mapping(at).is_some();
-    let trap = Trap {
-        number: 14,
-        error: code | error::USER,
-        cr2: at as u64,
+    let why = if found.is_some() {
+        SEGV_ACCERR
+    } else {
+        SEGV_MAPERR
     };
-    // SEGV_ACCERR or SEGV_MAPERR
-    let info = signals::info(signals::SIGSEGV, if mapped { 2 } else { 1 }, at as u64);
-    signals::raise(b, v, &info, trap, true);
+    let info = signals::info(signals::SIGSEGV, why, at as u64);
+    signals::raise(b, v, &info, trap(at, code), true);
 }
 
 /// Delivers the signal that Linux sent to the partner for the program's access.
 fn refuse(b: *mut Block, v: &mut Vcpu, at: usize, code: u64) {
     // Written by the signal's handler.
     // SAFETY: a field of ours.
-    let mut info = unsafe { (&raw const v.guard.info).read_volatile() };
+    let mut info = unsafe { (&raw const v.refused).read_volatile() };
     // si_addr
     info[2] = at as u64;
-    let trap = Trap {
-        number: 14,
-        error: code | error::USER,
-        cr2: at as u64,
-    };
     v.careful = 0;
-    signals::raise(b, v, &info, trap, true);
+    signals::raise(b, v, &info, trap(at, code), true);
 }
 
 /// Linux refused an access of the guest without saying which: with all entries gone, the instruction faults at each
@@ -307,7 +297,6 @@ pub fn refused(v: &mut Vcpu) {
     if v.careful == v.regs.rip {
         v.die("Linux refuses an access again and again", 14);
     }
-    paging::REFUSED.fetch_add(1, Ordering::Relaxed);
     v.careful = v.regs.rip;
     v.unmap(0, USER_END);
 }

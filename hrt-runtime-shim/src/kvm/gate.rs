@@ -4,7 +4,7 @@
 //! Executed at their alias in the upper half. System calls leave by a 4-byte `out`, exceptions by a 1-byte `out` to the port
 //! of their vector; so none needs a register, and none uses the program's stack.
 
-use super::api::area;
+use super::api::Area;
 use crate::kernel::block::Block;
 use core::arch::global_asm;
 use core::mem::offset_of;
@@ -178,11 +178,11 @@ hrt_gate_end:
     JOB = const port::JOB,
     LOOP = const port::LOOP,
     AREA = const offset_of!(Block, fault_area),
-    HANDLER = const area::HANDLER,
-    START = const area::START,
-    SIZE = const area::SIZE,
-    TOP = const area::TOP,
-    INSIDE = const area::INSIDE,
-    DECLINED = const area::DECLINED,
+    HANDLER = const offset_of!(Area, handler),
+    START = const offset_of!(Area, start),
+    SIZE = const offset_of!(Area, size),
+    TOP = const offset_of!(Area, top),
+    INSIDE = const offset_of!(Area, inside),
+    DECLINED = const offset_of!(Area, declined),
     options(att_syntax)
 );

@@ -223,7 +223,6 @@ fn boot(v: &mut Vcpu, settings: &Settings<'_>) -> Result<(), &'static str> {
     if paging::mapping(boot as *const () as usize).is_none() {
         return Err("/proc does not tell what is mapped");
     }
-    v.reset();
     Ok(())
 }
 

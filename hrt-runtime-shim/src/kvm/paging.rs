@@ -16,10 +16,11 @@ use super::wire::{self, MemoryRegion, request};
 use crate::kernel::spin::Spin;
 use crate::raw::{self, errno, nr};
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicI32, AtomicU16, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicU16, AtomicUsize, Ordering};
 use hrt_abi::api::ENTRY_OWNED;
 
-const PAGE: usize = 4096;
+/// Bytes of a page.
+pub const PAGE: usize = 4096;
 /// What one table of pages maps.
 const PIECE: usize = 512 * PAGE;
 const WINDOW_SHIFT: u32 = 27;
@@ -260,18 +261,43 @@ fn leaf(at: usize, level: u32) -> Result<*mut u64, &'static str> {
     }
 }
 
-/// The entry of page `at`, if it has a table.
-fn find(at: usize) -> Option<*mut u64> {
+/// The entry of page `at` in its table, or the next address that may have one.
+fn find(at: usize) -> Result<*mut u64, usize> {
     let mut table = ROOT.load(Ordering::Relaxed);
     for l in (1..4).rev() {
         // SAFETY: an entry of a table of ours.
         let entry = unsafe { *(table as *mut u64).wrapping_add((at >> (12 + 9 * l)) & 511) };
         if entry & bit::PRESENT == 0 || entry & bit::LARGE != 0 {
-            return None;
+            let size = 1usize << (12 + 9 * l);
+            return Err((at & !(size - 1)) + size);
         }
         table = at_physical(entry);
     }
-    Some((table as *mut u64).wrapping_add((at >> 12) & 511))
+    Ok((table as *mut u64).wrapping_add((at >> 12) & 511))
+}
+
+/// Calls `each` for the tables of pages of `from..to` in the program's half, with the first entry in question and
+/// how many there are. Ends where that is false, and returns the address that this was about. The lock must be held.
+fn for_tables(
+    from: usize,
+    to: usize,
+    mut each: impl FnMut(*mut u64, usize) -> bool,
+) -> Option<usize> {
+    let mut at = from & !(PAGE - 1);
+    let to = to.min(USER_END);
+    while at < to {
+        at = match find(at) {
+            Err(next) => next,
+            Ok(first) => {
+                let end = ((at & !(PIECE - 1)) + PIECE).min(to);
+                if !each(first, (end - at).div_ceil(PAGE)) {
+                    return Some(at);
+                }
+                end
+            }
+        };
+    }
+    None
 }
 
 /// Maps page `at` of the process at its alias, with entry bits `bits`.
@@ -361,15 +387,8 @@ fn fill_piece(
 pub fn change(from: usize, to: usize, bits: u64) -> bool {
     let _guard = LOCK.take();
     let mut owned = false;
-    let mut at = from & !(PAGE - 1);
-    let to = to.min(USER_END);
-    while at < to {
-        let end = ((at & !(PIECE - 1)) + PIECE).min(to);
-        let Some(first) = find(at) else {
-            at = next_piece(at).max(end);
-            continue;
-        };
-        for i in 0..(end - at).div_ceil(PAGE) {
+    for_tables(from, to, |first, count| {
+        for i in 0..count {
             // SAFETY: entries of one table of ours; the lock is held.
             unsafe {
                 let entry = first.add(i);
@@ -386,8 +405,8 @@ pub fn change(from: usize, to: usize, bits: u64) -> bool {
                 }
             }
         }
-        at = end;
-    }
+        true
+    });
     owned
 }
 
@@ -400,47 +419,20 @@ pub const JOB_SIZE: usize = 255;
 pub fn collect(from: usize, to: usize, job: &mut Job) -> (Option<usize>, usize) {
     let _guard = LOCK.take();
     let mut n = 0;
-    let mut at = from & !(PAGE - 1);
-    let to = to.min(USER_END);
-    while at < to {
-        let end = ((at & !(PIECE - 1)) + PIECE).min(to);
-        let Some(first) = find(at) else {
-            at = next_piece(at).max(end);
-            continue;
-        };
-        let count = (end - at).div_ceil(PAGE);
+    let more = for_tables(from, to, |first, count| {
         // SAFETY: entries of one table of ours; the lock is held.
-        let present = |i: usize| unsafe { first.add(i).read_volatile() } != 0;
-        if let (Some(low), Some(high)) = (
-            (0..count).find(|i| present(*i)),
-            (0..count).rfind(|i| present(*i)),
-        ) {
+        let present = |i: &usize| unsafe { first.add(*i).read_volatile() } != 0;
+        if let (Some(low), Some(high)) = ((0..count).find(present), (0..count).rfind(present)) {
             if n + 1 >= JOB_SIZE {
-                job[n] = (0, 0);
-                return (Some(at), n);
+                return false;
             }
             job[n] = (first as usize + low * 8 + ALIAS, high - low + 1);
             n += 1;
         }
-        at = end;
-    }
+        true
+    });
     job[n] = (0, 0);
-    (None, n)
-}
-
-/// The next address after `at` at which a table of pages could begin, given that `at` has none.
-fn next_piece(at: usize) -> usize {
-    let mut table = ROOT.load(Ordering::Relaxed);
-    for l in (1..4).rev() {
-        // SAFETY: an entry of a table of ours.
-        let entry = unsafe { *(table as *mut u64).wrapping_add((at >> (12 + 9 * l)) & 511) };
-        if entry & bit::PRESENT == 0 {
-            let size = 1usize << (12 + 9 * l);
-            return (at & !(size - 1)) + size;
-        }
-        table = at_physical(entry);
-    }
-    at
+    (more, n)
 }
 
 /// A mapping of the process, as Linux has it.
@@ -616,9 +608,6 @@ fn parse(line: &[u8]) -> Option<Mapping> {
         execute: rights[2] == b'x',
     })
 }
-
-/// Faults that the tables were emptied for, because Linux refused an access without saying which.
-pub static REFUSED: AtomicU64 = AtomicU64::new(0);
 
 #[cfg(test)]
 mod tests {

@@ -2,9 +2,10 @@
 //! pointers by the thread that the program takes for its own; some take work of the kernel's before or after.
 
 use super::descriptors::{self, CLOSED};
+use super::paging::{self, PAGE};
 use super::signals::{self, KEPT};
 use super::vcpu::{self, Exit, Vcpu};
-use super::{faults, paging, threads};
+use super::{faults, threads};
 use crate::kernel::asm::int80;
 use crate::kernel::block::{self, Block};
 use crate::kernel::slots::{self, Slot};
@@ -13,8 +14,6 @@ use crate::raw::{self, errno, map, nr, prot};
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use hrt_kernel::classes::{self, Class};
-
-const PAGE: usize = 4096;
 
 /// Runs the program of the calling thread, whose block is `b`, for ever.
 pub extern "C" fn work(b: *mut Block) -> ! {
@@ -57,30 +56,24 @@ fn syscall(b: *mut Block, v: &mut Vcpu) {
     if observe::counting() {
         observe::count(b, number);
     }
-    if number == nr::RT_SIGRETURN {
-        // A signal that waits finds the handler that is about to end, with its mask; and none may come between the registers
-        // and the mask.
-        if threads::block_signals(v).is_none() {
-            v.regs.rip = again as u64;
-            if observe::counting() {
-                observe::uncount(b, number);
-            }
-            return;
-        }
-        if observe::tracing() {
-            observe::trace(b, number, &args, None);
-        }
+    let returns = number == nr::RT_SIGRETURN;
+    // A signal that waits finds the handler that is about to end, with its mask; and none may come between the registers and
+    // the mask.
+    let kept = returns && threads::block_signals(v).is_none();
+    let ends = returns
+        || matches!(
+            number,
+            nr::EXIT | nr::EXIT_GROUP | nr::EXECVE | nr::EXECVEAT
+        );
+    if ends && !kept && observe::tracing() {
+        observe::trace(b, number, &args, None);
+    }
+    if returns && !kept {
         signals::sigreturn(b, v);
         return;
     }
-    let ends = matches!(
-        number,
-        nr::EXIT | nr::EXIT_GROUP | nr::EXECVE | nr::EXECVEAT
-    );
-    if ends && observe::tracing() {
-        observe::trace(b, number, &args, None);
-    }
     let result = match classes::class(number) {
+        _ if kept => KEPT,
         // SAFETY: the calling thread's own block.
         Class::Local => unsafe {
             if number == nr::GETPID {

@@ -173,7 +173,7 @@ unsafe extern "C" fn arrived(sig: i32, info: *const Info, uc: *mut u64, number: 
     // SAFETY: the entry's promise.
     let (info, rip) = unsafe { (*info, *uc.add(UC_RIP) as usize) };
     if let Some(to) = faults::guarded(rip) {
-        v.guard = faults::Guarded { sig, info };
+        v.refused = info;
         // SAFETY: our own frame.
         unsafe { *uc.add(UC_RIP) = to as u64 };
         return;
@@ -326,7 +326,7 @@ pub fn deliver_pending(b: *mut Block, v: &mut Vcpu) {
     v.stop(false);
     program_context(v);
     let last = v.signals.last;
-    deliver(b, v, &info, &action, mask, base, last);
+    raw::set_sigmask(deliver(b, v, &info, &action, mask, base, last));
 }
 
 /// A context inside a call slot becomes that of the program.
@@ -370,25 +370,13 @@ pub fn raise(b: *mut Block, v: &mut Vcpu, info: &Info, trap: Trap, again: bool) 
     if action.flags & flag::RESETHAND != 0 {
         put_back(sig, &NO_ACTION);
     }
+    let mask = deliver(b, v, info, &action, mask, mask, trap);
     if pending {
         // This one comes first, and that one when its handler is about to begin.
-        v.signals.mask = deliver_masked(b, v, info, &action, mask, mask, trap);
-        return;
+        v.signals.mask = mask;
+    } else {
+        raw::set_sigmask(mask);
     }
-    deliver(b, v, info, &action, mask, mask, trap);
-}
-
-fn deliver(
-    b: *mut Block,
-    v: &mut Vcpu,
-    info: &Info,
-    action: &Action,
-    saved: u64,
-    base: u64,
-    trap: Trap,
-) {
-    let mask = deliver_masked(b, v, info, action, saved, base, trap);
-    raw::set_sigmask(mask);
 }
 
 /// Bytes of `struct rt_sigframe`: return address, ucontext, siginfo.
@@ -398,21 +386,8 @@ const GREGS: usize = 1 + 5;
 const FP_XSTATE_MAGIC1: u32 = 0x4650_5853;
 const FP_XSTATE_MAGIC2: u32 = 0x4650_5845;
 
-/// Bytes of the vector state in a signal frame.
-fn xsave_size() -> usize {
-    let xcr0 = vcpu::xcr0();
-    let mut size = 576;
-    for i in 2..63 {
-        if xcr0 >> i & 1 != 0 {
-            let part = vcpu::cpuid(0xd, i);
-            size = size.max((part.ebx + part.eax) as usize);
-        }
-    }
-    size.min(4096 - 4)
-}
-
 /// Builds the frame and points the program to the handler; returns the handler's mask. `saved` is what the frame keeps.
-fn deliver_masked(
+fn deliver(
     b: *mut Block,
     v: &mut Vcpu,
     info: &Info,
@@ -433,7 +408,7 @@ fn deliver_masked(
     } else {
         rsp.wrapping_sub(128) // the red zone
     };
-    let size = xsave_size();
+    let size = vcpu::state_size();
     let state = top.wrapping_sub(size + 4) & !63;
     let at = (state.wrapping_sub(FRAME) & !15).wrapping_sub(8);
 
@@ -489,7 +464,7 @@ fn deliver_masked(
     let write = |v: &Vcpu| user::put(at, &frame) && user::write(state, &v.xsave[..size + 4]);
     // What fails at first may be a stack that has yet to grow.
     let written =
-        action.flags & flag::RESTORER != 0 && (write(v) || faults::touch(v, at, true) && write(v));
+        action.flags & flag::RESTORER != 0 && (write(v) || faults::touch(at, true) && write(v));
     if !written {
         // There is no room on the program's stack.
         die_by(SIGSEGV);

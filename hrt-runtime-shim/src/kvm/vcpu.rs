@@ -5,7 +5,7 @@
 
 use super::descriptors;
 use super::gate::{self, port};
-use super::paging::{self, ALIAS, JOB_SIZE, Job, bit};
+use super::paging::{self, ALIAS, JOB_SIZE, Job, PAGE, bit};
 use super::wire::{
     self, Cpuid, CpuidEntry, DeviceAttr, Msr, Msrs, Regs, Run, Segment, Sregs, Xcr, Xcrs, exit,
     request,
@@ -17,9 +17,7 @@ use crate::report;
 use core::arch::x86_64::CpuidResult;
 use core::cell::UnsafeCell;
 use core::fmt::Write;
-use core::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-
-const PAGE: usize = 4096;
+use core::sync::atomic::{AtomicI32, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 /// See the module. Lies at [`SIGNAL_STACK`] in its block, which has no signal stack on this platform.
 #[repr(C, align(4096))]
@@ -42,12 +40,10 @@ pub struct Vcpu {
     level: bool,
     /// The structure shared with KVM.
     run: *mut Run,
-    /// Bytes of it.
-    run_size: usize,
     /// Signals (module `signals`).
     pub signals: super::signals::State,
-    /// The partner's own accesses to the program's memory (module `faults`).
-    pub guard: super::faults::Guarded,
+    /// The siginfo of the partner's last access to the program's memory that failed (module `faults`).
+    pub refused: super::signals::Info,
     /// Program counter for which page faults are served one page at a time, because Linux refused an access there; 0: none.
     pub careful: u64,
 }
@@ -72,6 +68,12 @@ pub enum Exit {
     /// Linux refused an access of the guest.
     Refused,
 }
+
+/// The program has executed an instruction that is not for it (#GP).
+const PRIVILEGED: Exit = Exit::Vector {
+    vector: 13,
+    error: 0,
+};
 
 /// What all virtual CPUs of the VM have in common.
 struct Common {
@@ -124,12 +126,12 @@ static VM: AtomicI32 = AtomicI32::new(-1);
 static NEXT_ID: AtomicUsize = AtomicUsize::new(0);
 static RUN_SIZE: AtomicUsize = AtomicUsize::new(0);
 static XCR0: AtomicU64 = AtomicU64::new(0);
+/// Bytes of the vector state in a signal frame.
+static STATE_SIZE: AtomicUsize = AtomicUsize::new(0);
 /// The ring of the program: 0 or 3.
 static RING: AtomicU8 = AtomicU8::new(3);
 /// Whether `syscall` leaves the program's privilege level: 0: not seen yet, 1: it does not, 2: it does.
 static SYSCALL_LEVEL: AtomicU8 = AtomicU8::new(0);
-/// Virtual CPUs there may be.
-pub static MAX_VCPUS: AtomicU32 = AtomicU32::new(0);
 
 /// Selectors, as Linux has them (`arch/x86/include/asm/segment.h`).
 mod selector {
@@ -205,6 +207,11 @@ fn alias(f: unsafe extern "C" fn()) -> u64 {
     (f as *const () as usize + ALIAS) as u64
 }
 
+/// True if the virtual CPU executes the kernel's part.
+fn in_gate(rip: u64) -> bool {
+    (alias(gate::hrt_gate_start)..alias(gate::hrt_gate_end)).contains(&rip)
+}
+
 /// The ring of the program.
 #[must_use]
 pub fn ring() -> u8 {
@@ -221,18 +228,12 @@ pub fn set_ring(ring: u8) {
 /// # Errors
 /// What is missing.
 pub fn init(kvm: i32) -> Result<(), &'static str> {
-    // SAFETY: these requests take no pointer.
-    let (size, vcpus) = unsafe {
-        (
-            wire::ioctl(kvm, request::GET_VCPU_MMAP_SIZE, 0),
-            wire::ioctl(kvm, request::CHECK_EXTENSION, wire::capability::MAX_VCPUS),
-        )
-    };
+    // SAFETY: the request takes no pointer.
+    let size = unsafe { wire::ioctl(kvm, request::GET_VCPU_MMAP_SIZE, 0) };
     if size < size_of::<Run>() as isize {
         return Err("KVM has no synchronized registers");
     }
     RUN_SIZE.store(size as usize, Ordering::Relaxed);
-    MAX_VCPUS.store(vcpus.max(1) as u32, Ordering::Relaxed);
     // SAFETY: one thread, at start.
     let cpuid = unsafe { &mut *COMMON.cpuid.get() };
     cpuid.count = wire::CPUID_MAX as u32;
@@ -300,7 +301,16 @@ fn mirror(guest: &mut Cpuid) {
             }
         }
     }
-    XCR0.store(host_xcr0() & supported, Ordering::Relaxed);
+    let xcr0 = host_xcr0() & supported;
+    XCR0.store(xcr0, Ordering::Relaxed);
+    let end = |i: u32| {
+        let part = cpuid(0xd, i);
+        (part.ebx + part.eax) as usize
+    };
+    // The old part and the header, then each component where the processor has it.
+    let parts = (2..63).filter(|i| xcr0 >> i & 1 != 0).map(end);
+    let size = parts.fold(576, usize::max).min(PAGE - 4);
+    STATE_SIZE.store(size, Ordering::Relaxed);
 }
 
 fn host_xcr0() -> u64 {
@@ -317,6 +327,12 @@ fn host_xcr0() -> u64 {
 #[must_use]
 pub fn xcr0() -> u64 {
     XCR0.load(Ordering::Relaxed)
+}
+
+/// Bytes of the vector state in a signal frame.
+#[must_use]
+pub fn state_size() -> usize {
+    STATE_SIZE.load(Ordering::Relaxed)
 }
 
 /// Writes the descriptor tables and maps what the guest's kernel needs.
@@ -409,7 +425,6 @@ impl Vcpu {
         }
         self.fd = fd;
         self.run = run as *mut Run;
-        self.run_size = size;
         self.set_up().inspect_err(|_| self.destroy())
     }
 
@@ -423,7 +438,10 @@ impl Vcpu {
     pub fn destroy(&mut self) {
         if self.fd >= 0 && !self.run.is_null() {
             // SAFETY: our own mapping and descriptor.
-            unsafe { raw::syscall4(nr::MUNMAP, self.run as usize, self.run_size, 0, 0) };
+            unsafe {
+                let size = RUN_SIZE.load(Ordering::Relaxed);
+                raw::syscall4(nr::MUNMAP, self.run as usize, size, 0, 0);
+            }
             descriptors::close(self.fd);
         }
         self.fd = -1;
@@ -599,22 +617,20 @@ impl Vcpu {
         if self.level && canonical(self.regs.rip) {
             run.regs = self.regs;
         } else {
-            let user = ring() == 3;
+            let (code, data) = if ring() == 3 {
+                (selector::USER_CODE, selector::USER_DATA)
+            } else {
+                (selector::KERNEL_CODE, selector::KERNEL_DATA)
+            };
             // SAFETY: our own page; the CPU reads it after this.
             let frame = unsafe { &mut *self.iret.get() };
-            frame[0] = self.regs.rip;
-            frame[1] = u64::from(if user {
-                selector::USER_CODE
-            } else {
-                selector::KERNEL_CODE
-            });
-            frame[2] = self.regs.rflags;
-            frame[3] = self.regs.rsp;
-            frame[4] = u64::from(if user {
-                selector::USER_DATA
-            } else {
-                selector::KERNEL_DATA
-            });
+            frame[..5].copy_from_slice(&[
+                self.regs.rip,
+                u64::from(code),
+                self.regs.rflags,
+                self.regs.rsp,
+                u64::from(data),
+            ]);
             run.regs = Regs {
                 rip: alias(gate::hrt_gate_iretq),
                 rsp: (self.iret.get() as usize + ALIAS) as u64,
@@ -625,10 +641,9 @@ impl Vcpu {
         run.dirty_regs |= wire::SYNC_REGS;
         loop {
             let r = self.enter();
-            let gate = alias(gate::hrt_gate_start)..alias(gate::hrt_gate_end);
             if r != 0 {
                 if r == raw::err(errno::EINTR) || r == raw::err(errno::EAGAIN) {
-                    if !gate.contains(&run.regs.rip) {
+                    if !in_gate(run.regs.rip) {
                         self.regs = run.regs;
                         self.level = true;
                         return Exit::Interrupted;
@@ -642,7 +657,7 @@ impl Vcpu {
                     continue;
                 }
                 if r == raw::err(errno::EFAULT) {
-                    if gate.contains(&run.regs.rip) {
+                    if in_gate(run.regs.rip) {
                         self.die("Linux refuses the kernel's own memory", r);
                     }
                     self.regs = run.regs;
@@ -652,7 +667,7 @@ impl Vcpu {
                 self.die("KVM_RUN fails", r);
             }
             return match (run.exit_reason, run.size, run.port) {
-                (exit::IO, ..) if !self.leaving(&gate) => self.refuse_port(),
+                (exit::IO, ..) if !in_gate(run.regs.rip) => self.refuse_port(),
                 (exit::IO, 4, port::SYSCALL) => {
                     self.syscall_level();
                     self.regs = run.regs;
@@ -668,10 +683,7 @@ impl Vcpu {
                     self.regs.rflags = program_flags(self.regs.rflags);
                     self.regs.rip -= 1;
                     self.level = true;
-                    Exit::Vector {
-                        vector: 13,
-                        error: 0,
-                    }
+                    PRIVILEGED
                 }
                 (exit::INTR, ..) => continue,
                 (reason, ..) => {
@@ -700,16 +712,7 @@ impl Vcpu {
         if user::read(rip.wrapping_sub(8), &mut before) && user::read(rip, &mut at) {
             self.regs.rip -= output_before(&before, &at);
         }
-        Exit::Vector {
-            vector: 13,
-            error: 0,
-        }
-    }
-
-    /// True if the guest was left by an instruction of the gate.
-    fn leaving(&self, gate: &core::ops::Range<u64>) -> bool {
-        // SAFETY: the structure that KVM shares.
-        gate.contains(unsafe { &(*self.run).regs.rip })
+        PRIVILEGED
     }
 
     fn enter(&mut self) -> isize {
@@ -746,7 +749,6 @@ impl Vcpu {
             ..run.regs
         };
         let ring = page[frame + 1] as u16 & 3;
-        let gate = alias(gate::hrt_gate_start)..alias(gate::hrt_gate_end);
         if self.regs.rip == alias(gate::hrt_gate_iretq) {
             // The program cannot go on where it is to: that is where it gets the exception.
             // SAFETY: our own page, and the CPU waits for us.
@@ -755,7 +757,7 @@ impl Vcpu {
             self.level = false;
             return Exit::Vector { vector, error };
         }
-        if gate.contains(&self.regs.rip) {
+        if in_gate(self.regs.rip) {
             self.die("an exception in the kernel", isize::from(vector));
         }
         observe::RING.store(ring, Ordering::Relaxed);

@@ -31,7 +31,6 @@ pub mod capability {
     pub const NR_MEMSLOTS: usize = 10;
     pub const XSAVE: usize = 55;
     pub const XCRS: usize = 56;
-    pub const MAX_VCPUS: usize = 66;
     pub const SYNC_REGS: usize = 74;
     pub const IMMEDIATE_EXIT: usize = 136;
 }
