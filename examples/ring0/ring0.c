@@ -45,8 +45,30 @@ static int check(int good, const char *what) {
     return !good;
 }
 
-int main(void) {
+static void protect_by_entry(void) {
+    *entry &= ~HRT_PTE_WRITE;
+    hrt_invalidate(page);
+}
+
+static void protect_by_call(void) { mprotect(page, PAGE, PROT_READ); }
+
+/* Protects the page and writes to it, again and again; prints what both take. True if each write met the protection. */
+static int measure(void (*protect)(void), const char *format) {
     static unsigned long change[ROUNDS], fault[ROUNDS];
+    faults = 0;
+    for (int i = 0; i < ROUNDS; i++) {
+        unsigned long a = __rdtsc();
+        protect();
+        unsigned long b = __rdtsc();
+        page[i] = 1;
+        unsigned long c = __rdtsc();
+        change[i] = b - a, fault[i] = c - b;
+    }
+    printf(format, median(change), median(fault));
+    return faults == ROUNDS;
+}
+
+int main(void) {
     int wrong = 0;
     if (!hrt_in_ring0()) {
         puts("not in ring 0: HRT_PLATFORM=kvm HRT_RING=0 asks for it");
@@ -66,32 +88,14 @@ int main(void) {
     /* From now on the entry is the program's. */
     *entry |= HRT_PTE_OWNED;
     wrong += check(hrt_set_fault_handler(on_fault, page, PAGE) == 0, "a handler of its own");
-    for (int i = 0; i < ROUNDS; i++) {
-        unsigned long a = __rdtsc();
-        *entry &= ~HRT_PTE_WRITE;
-        hrt_invalidate(page);
-        unsigned long b = __rdtsc();
-        page[i] = 1;
-        unsigned long c = __rdtsc();
-        change[i] = b - a, fault[i] = c - b;
-    }
-    wrong += check(faults == ROUNDS, "each write to the protected page came to the handler");
-    printf("protect a page: %lu cycles; fault, handler, unprotect, write: %lu cycles\n", median(change), median(fault));
+    wrong += check(measure(protect_by_entry, "protect a page: %lu cycles; fault, handler, unprotect, write: %lu cycles\n"),
+                   "each write to the protected page came to the handler");
     hrt_set_fault_handler(NULL, NULL, 0);
     *entry = (*entry | HRT_PTE_WRITE) & ~HRT_PTE_OWNED;
 
     struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO};
     sigaction(SIGSEGV, &action, NULL);
-    faults = 0;
-    for (int i = 0; i < ROUNDS; i++) {
-        unsigned long a = __rdtsc();
-        mprotect(page, PAGE, PROT_READ);
-        unsigned long b = __rdtsc();
-        page[i] = 2;
-        unsigned long c = __rdtsc();
-        change[i] = b - a, fault[i] = c - b;
-    }
-    wrong += check(faults == ROUNDS, "each write to the protected page came to the signal handler");
-    printf("by mprotect and SIGSEGV: %lu cycles; %lu cycles\n", median(change), median(fault));
+    wrong += check(measure(protect_by_call, "by mprotect and SIGSEGV: %lu cycles; %lu cycles\n"),
+                   "each write to the protected page came to the signal handler");
     return wrong != 0;
 }

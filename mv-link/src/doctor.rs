@@ -1,5 +1,6 @@
 //! Says which platform a hybrid would choose on this machine, and why: a table of what the platforms need.
 
+use hrt_abi::kvm::{API_VERSION, CAPABILITIES, DESCRIPTORS};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Resource, getrlimit};
 use serde::Serialize;
@@ -15,22 +16,9 @@ mod kvm {
     pub const CREATE_VCPU: libc::Ioctl = 0xae41;
     pub const SET_USER_MEMORY_REGION: libc::Ioctl = 0x4020_ae46;
     pub const HAS_DEVICE_ATTR: libc::Ioctl = 0x4018_aee3;
-    /// The only version that there is.
-    pub const API_VERSION: i32 = 12;
-    /// What the payload asks for (`hrt-runtime-shim/src/kvm/mod.rs`): name, number, bits of the answer, since which Linux.
-    pub const CAPABILITIES: [(&str, libc::c_ulong, i32, &str); 5] = [
-        ("KVM_CAP_USER_MEMORY", 3, 1, "2.6.24"),
-        ("KVM_CAP_XSAVE", 55, 1, "2.6.36"),
-        ("KVM_CAP_XCRS", 56, 1, "2.6.36"),
-        // General and system registers.
-        ("KVM_CAP_SYNC_REGS", 74, 3, "4.17"),
-        ("KVM_CAP_IMMEDIATE_EXIT", 136, 1, "4.11"),
-    ];
 }
 /// `AT_HWCAP2` bit: user code may use `wrfsbase` and the like (arch/x86/include/uapi/asm/hwcap2.h).
 const HWCAP2_FSGSBASE: usize = 1 << 1;
-/// Descriptors that a process must be allowed so that it does not miss those that `kvm` takes.
-const DESCRIPTORS: u64 = 128;
 
 /// What this machine can do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -222,7 +210,7 @@ fn try_kvm(probes: &mut Vec<Probe>, page: &mut Page) -> Option<()> {
     };
     const INTERFACE: &str = "KVM's interface";
     match ask(&device, kvm::GET_API_VERSION, 0) {
-        kvm::API_VERSION => probes.push(ok(INTERFACE, Needed::Kvm, "version 12")),
+        API_VERSION => probes.push(ok(INTERFACE, Needed::Kvm, "version 12")),
         v if v < 0 => {
             let found = format!("does not answer: {}", Error::last_os_error());
             let remedy = "it is no KVM device, or a jail (seccomp) forbids ioctl";
@@ -240,19 +228,13 @@ fn try_kvm(probes: &mut Vec<Probe>, page: &mut Page) -> Option<()> {
             return None;
         }
     }
-    for (name, number, bits, since) in kvm::CAPABILITIES {
-        let have = ask(&device, kvm::CHECK_EXTENSION, number);
-        let good = if bits == 1 {
-            have > 0
+    for c in CAPABILITIES {
+        let have = ask(&device, kvm::CHECK_EXTENSION, c.number as libc::c_ulong);
+        probes.push(if c.is_in(have as isize) {
+            ok(c.name, Needed::Kvm, format!("since Linux {}", c.since))
         } else {
-            have > 0 && have & bits == bits
-        };
-        let found = format!("since Linux {since}");
-        let remedy = format!("Linux {since} or later");
-        probes.push(if good {
-            ok(name, Needed::Kvm, found)
-        } else {
-            missing(name, Needed::Kvm, "not in this KVM", &remedy)
+            let remedy = format!("Linux {} or later", c.since);
+            missing(c.name, Needed::Kvm, "not in this KVM", &remedy)
         });
     }
 

@@ -159,8 +159,8 @@ fn rounds(kinds: &[&str], rounds: usize, sample: impl Fn(&str) -> f64) -> Vec<Ve
     samples
 }
 
-/// What the kvm platform is here, from a program's own statistics; an error if it cannot run.
-fn kvm(programs: &Programs) -> Result<String, String> {
+/// The ring that programs are in on kvm, from one's own statistics; an error if it cannot run.
+fn kvm_ring(programs: &Programs) -> Result<u8, String> {
     let stats = programs.dir.path().join("stats");
     let out = programs
         .command("hello-static", "kvm")
@@ -175,22 +175,20 @@ fn kvm(programs: &Programs) -> Result<String, String> {
         .split("\"ring\":")
         .nth(1)
         .and_then(|t| t.chars().next());
-    Ok(match ring {
-        Some('0') => "ring 0, on hardware virtualization".to_owned(),
-        Some('3') => "ring 3, where ring 0 is emulated or HRT_RING says so".to_owned(),
-        _ => return Err(format!("no ring in {text}")),
-    })
+    match ring {
+        Some('0') => Ok(0),
+        Some('3') => Ok(3),
+        _ => Err(format!("no ring in {text}")),
+    }
 }
 
 fn table(programs: &Programs) {
     let mut kinds = KINDS.to_vec();
-    let mut ring3 = false;
     println!();
-    match kvm(programs) {
-        Ok(what) => {
-            ring3 = what.starts_with("ring 3");
-            println!("kvm: {what}");
-        }
+    let ring = kvm_ring(programs);
+    match &ring {
+        Ok(0) => println!("kvm: ring 0, on hardware virtualization"),
+        Ok(_) => println!("kvm: ring 3, where ring 0 is emulated or HRT_RING says so"),
         Err(why) => {
             println!("SKIPPED kvm: {why}");
             kinds.pop();
@@ -208,7 +206,7 @@ fn table(programs: &Programs) {
     for (operation, n) in OPERATIONS {
         let samples = rounds(&kinds, n_rounds, |kind| {
             let n = match kind {
-                "kvm" if ring3 => (n / 100).max(FEWEST),
+                "kvm" if ring == Ok(3) => (n / 100).max(FEWEST),
                 _ => *n,
             };
             programs.run(kind, operation, n).1 as f64 / n as f64

@@ -5,8 +5,6 @@ use crate::raw::{self, errno, nr};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 const MAX: usize = 65536;
-/// Where the program may have fewer (RLIMIT_NOFILE), it would miss those that the kernel takes.
-const FEW: u64 = 128;
 static HIDDEN: [AtomicU64; MAX / 64] = [const { AtomicU64::new(0) }; MAX / 64];
 /// Descriptors are moved to this number or above.
 const ABOVE: usize = 512;
@@ -29,7 +27,7 @@ fn limit() -> u64 {
 /// True if the program may have so few descriptors that it would miss the kernel's.
 #[must_use]
 pub fn few() -> bool {
-    limit() < FEW
+    limit() < hrt_abi::kvm::DESCRIPTORS
 }
 
 /// Moves `fd` up, out of the program's way, and hides it; returns its new number.

@@ -25,7 +25,7 @@ use core::sync::atomic::{AtomicI32, Ordering};
 use hrt_kernel::platform::{Machine, Platform};
 use hrt_kernel::settings::Settings;
 use vcpu::Vcpu;
-use wire::{Regs, capability, request};
+use wire::{Regs, request};
 
 /// The descriptor of /dev/kvm.
 static DEVICE: AtomicI32 = AtomicI32::new(-1);
@@ -178,32 +178,18 @@ fn boot(v: &mut Vcpu, settings: &Settings<'_>) -> Result<(), &'static str> {
     // SAFETY: these requests take no pointer.
     let ask = |request, arg| unsafe { wire::ioctl(device, request, arg) };
     match ask(request::GET_API_VERSION, 0) {
-        wire::API_VERSION => {}
+        r if r == hrt_abi::kvm::API_VERSION as isize => {}
         r if !raw::is_err(r) => return Err("/dev/kvm has another interface than version 12"),
         r if r == raw::err(errno::ENOTTY) => return Err("/dev/kvm is no KVM device"),
         _ => return Err("/dev/kvm does not answer (a jail forbids ioctl, or it is no KVM device)"),
     }
-    for (wanted, missing) in [
-        (
-            capability::USER_MEMORY,
-            "KVM cannot map the process's memory",
-        ),
-        (capability::XSAVE, "KVM cannot save vector state"),
-        (capability::XCRS, "KVM cannot set XCR0"),
-        (
-            capability::IMMEDIATE_EXIT,
-            "KVM has no immediate exit (it came with Linux 4.11)",
-        ),
-    ] {
-        if ask(request::CHECK_EXTENSION, wanted) <= 0 {
-            return Err(missing);
+    for c in &hrt_abi::kvm::CAPABILITIES {
+        if !c.is_in(ask(request::CHECK_EXTENSION, c.number)) {
+            return Err(c.missing);
         }
     }
-    if ask(request::CHECK_EXTENSION, capability::SYNC_REGS) & 3 != 3 {
-        return Err("KVM has no synchronized registers (they came with Linux 4.17)");
-    }
     make_vm(device)?;
-    let slots = ask(request::CHECK_EXTENSION, capability::NR_MEMSLOTS).max(32) as usize;
+    let slots = ask(request::CHECK_EXTENSION, wire::NR_MEMSLOTS).max(32) as usize;
     let address_bits = vcpu::cpuid(0x8000_0008, 0).eax & 0xff;
     // What is promised for any KVM; one that emulates reports more than it holds.
     paging::init(vcpu::vm(), slots, address_bits.min(39))?;

@@ -24,19 +24,8 @@ pub mod request {
     pub const SET_DEVICE_ATTR: usize = 0x4018_aee1;
 }
 
-/// Capabilities for `CHECK_EXTENSION`.
-#[allow(missing_docs)]
-pub mod capability {
-    pub const USER_MEMORY: usize = 3;
-    pub const NR_MEMSLOTS: usize = 10;
-    pub const XSAVE: usize = 55;
-    pub const XCRS: usize = 56;
-    pub const SYNC_REGS: usize = 74;
-    pub const IMMEDIATE_EXIT: usize = 136;
-}
-
-/// The version of the interface that this is written for.
-pub const API_VERSION: isize = 12;
+/// For `CHECK_EXTENSION`: how many memory slots there are (KVM_CAP_NR_MEMSLOTS).
+pub const NR_MEMSLOTS: usize = 10;
 
 /// `exit_reason` of [`Run`].
 #[allow(missing_docs)]
