@@ -53,6 +53,9 @@ const LOCAL: &[u16] = &[
 /// The class of system call `nr`.
 #[must_use]
 pub fn class(nr: usize) -> Class {
+    if nr == hrt_abi::api::CALL {
+        return Class::Mediated;
+    }
     match u16::try_from(nr) {
         Ok(n) if LOCAL.contains(&n) => Class::Local,
         Ok(n) if MEDIATED.contains(&n) => Class::Mediated,

@@ -18,7 +18,7 @@ extern "C" {
 /* As the number of the kernel's one system call: Linux has none of that number. */
 #define HRT_CALL 0x48525400L
 
-enum { HRT_OP_INFO = 0, HRT_OP_PHYSICAL = 1, HRT_OP_FAULT_HANDLER = 2 };
+enum { HRT_OP_INFO = 0, HRT_OP_PHYSICAL = 1, HRT_OP_FAULT_HANDLER = 2, HRT_OP_FUNCTION = 3 };
 enum { HRT_PLATFORM_KVM = 1, HRT_PLATFORM_HOSTED = 2 };
 
 struct hrt_info {
@@ -51,6 +51,13 @@ static inline long hrt_call(long op, long a, long b, long c) {
                      : "a"(HRT_CALL), "D"(op), "S"(a), "d"(b), "r"(r10)
                      : "rcx", "r11", "memory");
     return result;
+}
+
+/* The kernel functions' numbers; hrt_function finds one's address, NULL without the kernel. */
+enum { HRT_FN_CYCLES = 0 };
+static inline void *hrt_function(long number) {
+    long r = hrt_call(HRT_OP_FUNCTION, number, 0, 0);
+    return r < 0 && r > -4096 ? NULL : (void *)r;
 }
 
 /* Fills *info; 0, or HRT_ENOTSUP without the kernel. */

@@ -5,6 +5,7 @@
 #![cfg_attr(not(test), no_std)]
 
 pub mod entry;
+mod functions;
 pub mod hosted;
 mod kernel;
 pub mod kvm;

@@ -15,6 +15,8 @@ pub mod op {
     /// Sets the calling thread's handler (second argument; 0: none) for page faults in the range at the third
     /// argument of as many bytes as the fourth says.
     pub const FAULT_HANDLER: usize = 2;
+    /// The address of the kernel function (`crate::functions`) whose number is the second argument.
+    pub const FUNCTION: usize = 3;
 }
 
 /// What the kernel is and does here.

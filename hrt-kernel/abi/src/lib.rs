@@ -5,6 +5,7 @@
 #![cfg_attr(not(test), no_std)]
 
 pub mod api;
+pub mod functions;
 pub mod kvm;
 
 use core::mem::size_of;

@@ -9,7 +9,7 @@ use super::threads;
 use crate::kernel::asm::{hrt_exit_thread, int80};
 use crate::kernel::block::{self, Block};
 use crate::kernel::slots::{self, Slot};
-use crate::kernel::{CONFINED, TRAPS, children, jail, modules, observe, patch, user};
+use crate::kernel::{CONFINED, TRAPS, api, children, jail, modules, observe, patch, user};
 use crate::raw::{self, errno, map, nr};
 use crate::report;
 use core::sync::atomic::Ordering;
@@ -259,6 +259,15 @@ unsafe fn mediate(b: *mut Block, f: &mut Frame, slot: Slot, number: usize) -> Op
             }),
             _ => Next::Forward,
         },
+        hrt_abi::api::CALL => Next::Done(api::call(
+            || hrt_abi::api::Info {
+                abi: hrt_abi::ABI_VERSION,
+                platform: 2,
+                ring: 3,
+                emulated: 0,
+            },
+            &args,
+        )),
         _ => Next::Forward,
     })
 }

@@ -1,6 +1,7 @@
 //! What the kernel consists of on every platform: per-thread blocks, call slots, patched sites, reports.
 
 pub mod actions;
+pub mod api;
 pub mod asm;
 pub mod block;
 pub mod children;

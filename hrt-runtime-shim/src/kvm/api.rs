@@ -1,10 +1,10 @@
-//! The kernel's API (`hrt.h`): what a program asks the kernel for, and page faults that its own handler serves in ring 0,
-//! without leaving the guest.
+//! The part of the kernel's API that only `kvm` has: physical memory, and page faults that the program's own handler serves in
+//! ring 0, without leaving the guest.
 
 use super::paging::{self, ALIAS, PAGE, bit};
 use super::vcpu;
+use crate::kernel::api;
 use crate::kernel::block::Block;
-use crate::kernel::user;
 use crate::raw::{self, errno, nr};
 use core::sync::atomic::{AtomicBool, Ordering};
 use hrt_abi::api::{Info, op};
@@ -36,21 +36,6 @@ pub struct Area {
 pub fn call(b: *mut Block, args: &[usize; 6]) -> isize {
     let [operation, a1, a2, a3, ..] = *args;
     match operation {
-        op::INFO => {
-            let info = Info {
-                abi: hrt_abi::ABI_VERSION,
-                platform: 1,
-                ring: u32::from(vcpu::ring()),
-                emulated: u32::from(EMULATED.load(Ordering::Relaxed)),
-            };
-            if a2 < size_of::<Info>() {
-                raw::err(errno::EINVAL)
-            } else if user::put(a1, &info) {
-                size_of::<Info>() as isize
-            } else {
-                raw::err(errno::EFAULT)
-            }
-        }
         op::PHYSICAL if vcpu::ring() == 0 => match paging::process_address(a1 as u64) {
             // Table pages are mapped at their alias, where they can be written.
             Some(at) if paging::chunks().any(|c| c.contains(&at)) => (at + ALIAS) as isize,
@@ -58,7 +43,15 @@ pub fn call(b: *mut Block, args: &[usize; 6]) -> isize {
             None => raw::err(errno::EINVAL),
         },
         op::FAULT_HANDLER if vcpu::ring() == 0 => fault_handler(b, a1, a2, a3),
-        _ => raw::err(errno::ENOSYS),
+        _ => api::call(
+            || Info {
+                abi: hrt_abi::ABI_VERSION,
+                platform: 1,
+                ring: u32::from(vcpu::ring()),
+                emulated: u32::from(EMULATED.load(Ordering::Relaxed)),
+            },
+            args,
+        ),
     }
 }
 
