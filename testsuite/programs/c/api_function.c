@@ -11,11 +11,11 @@ int main(void) {
     uint64_t (*cycles)(void) = (uint64_t(*)(void))hrt_function(HRT_FN_CYCLES);
     OK((cycles != NULL) == (kernel == 0));
     if (cycles) {
-        OK(info.platform == HRT_PLATFORM_KVM || info.platform == HRT_PLATFORM_HOSTED);
+        MUST(info.platform == HRT_PLATFORM_KVM || info.platform == HRT_PLATFORM_HOSTED);
         uint64_t a = cycles(), b = cycles();
-        OK(b > a);
-        OK(hrt_call(HRT_OP_INFO, 8, sizeof info, 0) == -EFAULT);
-        OK(hrt_call(HRT_OP_INFO, (long)&info, 1, 0) == -EINVAL);
+        MUST(b > a);
+        MUST(hrt_call(HRT_OP_INFO, 8, sizeof info, 0) == -EFAULT);
+        MUST(hrt_call(HRT_OP_INFO, (long)&info, 1, 0) == -EINVAL);
     }
     return done();
 }
