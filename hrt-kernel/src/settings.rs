@@ -13,6 +13,30 @@ pub enum Output<'a> {
     File(&'a [u8]),
 }
 
+/// How the kernel takes part in the program's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Memory {
+    /// Not at all.
+    Linux,
+    /// It decides where anonymous memory lies and maps ahead (`crate::arena`).
+    Arena,
+    /// It also keeps what the program unmaps, for the next mapping.
+    Keep,
+}
+
+impl Memory {
+    /// The policy called `name`, if there is one.
+    #[must_use]
+    pub fn from_name(name: &[u8]) -> Option<Self> {
+        Some(match name {
+            b"linux" => Self::Linux,
+            b"arena" => Self::Arena,
+            b"keep" => Self::Keep,
+            _ => return None,
+        })
+    }
+}
+
 /// What the user asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings<'a> {
@@ -26,6 +50,8 @@ pub struct Settings<'a> {
     pub patch: bool,
     /// `HRT_RING`: the ring of the program on `kvm`; `None`: the best.
     pub ring: Option<u8>,
+    /// `HRT_MEMORY`.
+    pub memory: Memory,
 }
 
 /// The platform that a hybrid's build options ask for: `key = value` lines, values in quotes or not.
@@ -47,6 +73,7 @@ impl Default for Settings<'_> {
             trace: Output::Off,
             patch: true,
             ring: None,
+            memory: Memory::Arena,
         }
     }
 }
@@ -122,6 +149,12 @@ impl<'a> Settings<'a> {
                 });
             }
         };
+        if let Some(v) = get(b"HRT_MEMORY") {
+            s.memory = Memory::from_name(v).ok_or(BadSetting {
+                variable: "HRT_MEMORY",
+                expected: "linux, arena or keep",
+            })?;
+        }
         Ok(s)
     }
 }
@@ -156,12 +189,14 @@ mod tests {
             ("HRT_STATS", "out.json"),
             ("HRT_TRACE", "syscalls:t"),
             ("HRT_PATCH", "0"),
+            ("HRT_MEMORY", "keep"),
         ])
         .unwrap();
         assert_eq!(s.platform, Platform::Native);
         assert_eq!(s.stats, Output::File(b"out.json"));
         assert_eq!(s.trace, Output::File(b"t"));
         assert!(!s.patch);
+        assert_eq!(s.memory, Memory::Keep);
         assert_eq!(read(&[("HRT_STATS", "1")]).unwrap().stats, Output::Stderr);
         assert_eq!(
             read(&[("HRT_TRACE", "syscalls")]).unwrap().trace,
@@ -199,6 +234,10 @@ mod tests {
         assert_eq!(
             read(&[("HRT_TRACE", "all")]).unwrap_err().variable,
             "HRT_TRACE"
+        );
+        assert_eq!(
+            read(&[("HRT_MEMORY", "all")]).unwrap_err().variable,
+            "HRT_MEMORY"
         );
         assert_eq!(read(&[("HRT_RING", "1")]).unwrap_err().variable, "HRT_RING");
     }

@@ -22,6 +22,7 @@ pub mod nr {
     pub const PREAD64: usize = 17;
     pub const SCHED_YIELD: usize = 24;
     pub const MREMAP: usize = 25;
+    pub const MADVISE: usize = 28;
     pub const SHMAT: usize = 30;
     pub const DUP: usize = 32;
     pub const DUP2: usize = 33;
@@ -38,14 +39,18 @@ pub mod nr {
     pub const RT_SIGTIMEDWAIT: usize = 128;
     pub const RT_SIGSUSPEND: usize = 130;
     pub const SIGALTSTACK: usize = 131;
+    pub const MLOCK: usize = 149;
+    pub const MLOCKALL: usize = 151;
     pub const MODIFY_LDT: usize = 154;
     pub const PRCTL: usize = 157;
     pub const ARCH_PRCTL: usize = 158;
+    pub const SETRLIMIT: usize = 160;
     pub const IOPL: usize = 172;
     pub const IOPERM: usize = 173;
     pub const GETTID: usize = 186;
     pub const EXIT_GROUP: usize = 231;
     pub const TGKILL: usize = 234;
+    pub const MBIND: usize = 237;
     pub const PSELECT6: usize = 270;
     pub const PPOLL: usize = 271;
     pub const EPOLL_PWAIT: usize = 281;
@@ -60,6 +65,7 @@ pub mod nr {
     pub const EXECVEAT: usize = 322;
     pub const USERFAULTFD: usize = 323;
     pub const MEMBARRIER: usize = 324;
+    pub const MLOCK2: usize = 325;
     pub const PKEY_MPROTECT: usize = 329;
     pub const PKEY_ALLOC: usize = 330;
     pub const CLONE3: usize = 435;
@@ -81,7 +87,11 @@ pub mod map {
     pub const PRIVATE: usize = 2;
     pub const FIXED: usize = 0x10;
     pub const ANONYMOUS: usize = 0x20;
+    pub const LOW: usize = 0x40; // MAP_32BIT
     pub const GROWSDOWN: usize = 0x100;
+    pub const NORESERVE: usize = 0x4000;
+    pub const HUGETLB: usize = 0x4_0000;
+    pub const FIXED_NOREPLACE: usize = 0x10_0000;
 }
 
 /// Linux error numbers that the payload looks at or gives back (`errno(3)`).

@@ -9,7 +9,7 @@ use super::threads;
 use crate::kernel::asm::{hrt_exit_thread, int80};
 use crate::kernel::block::{self, Block};
 use crate::kernel::slots::{self, Slot};
-use crate::kernel::{CONFINED, TRAPS, api, children, jail, modules, observe, patch, user};
+use crate::kernel::{CONFINED, TRAPS, api, children, jail, memory, modules, observe, patch, user};
 use crate::raw::{self, errno, map, nr};
 use crate::report;
 use core::sync::atomic::Ordering;
@@ -165,19 +165,29 @@ unsafe fn mediate(b: *mut Block, f: &mut Frame, slot: Slot, number: usize) -> Op
             if modules::ends_code(a2) {
                 modules::forget(a0, a1);
             }
-            Next::Forward
+            served(number, &args)
         }
         nr::MUNMAP => {
             modules::forget(a0, a1);
-            Next::Forward
+            served(number, &args)
         }
         nr::MREMAP => {
             modules::forget(a0, a1);
             if a3 & 2 != 0 {
                 modules::forget(a4, a2); // MREMAP_FIXED
             }
-            Next::Forward
+            served(number, &args)
         }
+        nr::BRK
+        | nr::MADVISE
+        | nr::MLOCK
+        | nr::MLOCK2
+        | nr::MLOCKALL
+        | nr::MBIND
+        | nr::SHMAT
+        | nr::USERFAULTFD
+        | nr::SETRLIMIT
+        | nr::PRLIMIT64 => served(number, &args),
         nr::RT_SIGACTION => Next::Done(signals::sigaction(a0, a1, a2, a3)),
         nr::RT_SIGPROCMASK => Next::Done(signals::sigprocmask(a0, a1, a2, a3)),
         nr::RT_SIGPENDING => Next::Done(signals::sigpending(b, a0, a1)),
@@ -278,7 +288,7 @@ fn mmap(args: &[usize; 6]) -> Next {
         modules::forget(addr, len);
     }
     if !modules::is_code(prot, flags) {
-        return Next::Forward;
+        return served(nr::MMAP, args);
     }
     // SAFETY: the program asked for it.
     let r = unsafe { raw::syscall6(nr::MMAP, *args) };
@@ -286,6 +296,13 @@ fn mmap(args: &[usize; 6]) -> Next {
         modules::mapped(r as usize, len);
     }
     Next::Done(r)
+}
+
+/// A call that has to do with memory.
+fn served(number: usize, args: &[usize; 6]) -> Next {
+    // SAFETY: the program asked for it.
+    let linux = |args: &[usize; 6]| unsafe { raw::syscall6(number, *args) };
+    memory::serve(number, args, linux).map_or(Next::Forward, Next::Done)
 }
 
 /// A call that puts the signal mask at `mask` in place while it waits: SIGSYS is taken out, for the dispatch.
@@ -334,6 +351,7 @@ fn confine(strict: bool, program: usize) {
     if ![nr::OPEN, nr::WRITE, nr::CLOSE].into_iter().all(&allows) {
         observe::forbid();
     }
+    memory::retire();
     if !allows(nr::RT_SIGRETURN) {
         // A trap could not be returned from.
         super::dispatch_off();

@@ -6,6 +6,7 @@ pub mod asm;
 pub mod block;
 pub mod children;
 pub mod jail;
+pub mod memory;
 pub mod modules;
 pub mod observe;
 pub mod patch;
@@ -89,6 +90,7 @@ pub fn begin(context: &Context) -> Result<*mut block::Block, &'static str> {
 pub fn set_up(platform: Platform, context: &Context, entry: Option<usize>) {
     observe::init(platform, &context.settings);
     slots::init(entry);
+    memory::init(context.settings.memory);
     if !context.settings.patch {
         patch::ENABLED.store(false, Ordering::Relaxed);
     }
