@@ -2,8 +2,8 @@
 //! huge pages fit, and maps ahead; Linux stays the owner of what is mapped.
 //!
 //! The arena consists of *chunks*, advised for huge pages. What no mapping of the program's has in a chunk is a free *extent*:
-//! *clean* (mapped ahead, and zero), *kept* (unmapped by the program only: its pages are reused after they were zeroed), or a *hole* (not
-//! mapped). After munmap(2) there is a hole, where an access faults as on Linux, unless memory is to be kept.
+//! *clean* (mapped ahead, and zero), *kept* (unmapped by the program: its pages are still there, out of reach, and are reused after they were
+//! zeroed), or a *hole* (not mapped).
 //!
 //! The list of extents is only a memory of what may be had: a hole that Linux has given away meanwhile is found out when it is to be
 //! mapped (MAP_FIXED_NOREPLACE), and forgotten.
@@ -27,13 +27,17 @@ const CHUNKS: usize = 256;
 
 /// What the arena asks of Linux.
 pub trait Linux {
-    /// Maps `len` bytes of private anonymous memory to read and write, advised for huge pages: at `at`, if nothing is there, or
-    /// (`None`) anywhere, at a multiple of [`HUGE`]. `None` if that cannot be.
+    /// Maps `len` bytes of private anonymous memory: at `at`, if nothing is there, or (`None`) anywhere, at a multiple of [`HUGE`].
+    /// `None` if that cannot be.
     fn map(&mut self, at: Option<usize>, len: usize) -> Option<usize>;
+    /// Clean memory is about to be used: `range` of it first, then what goes on to `end`.
+    fn ready(&mut self, range: Range<usize>, end: usize);
     /// Unmaps.
     fn unmap(&mut self, range: Range<usize>);
-    /// Makes the mapped memory zero.
-    fn zero(&mut self, range: Range<usize>);
+    /// Puts memory out of the program's reach, with its pages; false if that cannot be, or is not worth it.
+    fn keep(&mut self, range: Range<usize>) -> bool;
+    /// Makes kept memory as new; false if that cannot be.
+    fn renew(&mut self, range: Range<usize>) -> bool;
 }
 
 /// How an extent is free.
@@ -73,10 +77,12 @@ const NOTHING: Extent = Extent {
 /// What the arena has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Mappings made without a call of Linux's.
+    /// Mappings made of memory that was mapped already.
     pub local: u64,
-    /// Mappings made with one.
+    /// Mappings made of memory that was mapped for them.
     pub mapped: u64,
+    /// How often memory that the program has unmapped was kept.
+    pub keeps: u64,
     /// Bytes of the chunks.
     pub chunks: usize,
     /// Bytes that are kept now.
@@ -114,6 +120,7 @@ impl Arena {
             counts: Counts {
                 local: 0,
                 mapped: 0,
+                keeps: 0,
                 chunks: 0,
                 kept: 0,
             },
@@ -126,6 +133,11 @@ impl Arena {
         self.counts
     }
 
+    /// Begins to count anew, as in the child of a fork.
+    pub fn recount(&mut self) {
+        (self.counts.local, self.counts.mapped, self.counts.keeps) = (0, 0, 0);
+    }
+
     /// Memory for a mapping of `len` bytes, a multiple of [`PAGE`]; `None`: Linux is to choose.
     pub fn map(&mut self, len: usize, linux: &mut impl Linux) -> Option<usize> {
         self.asked = self.asked.saturating_add(len);
@@ -136,10 +148,13 @@ impl Arena {
             let e = self.extents[i];
             let taken = e.start..e.start + len;
             match e.state {
-                State::Clean => {}
+                State::Clean => linux.ready(taken.clone(), e.end),
                 State::Kept => {
+                    if !linux.renew(taken.clone()) {
+                        self.cut(&taken, true, linux);
+                        continue;
+                    }
                     self.counts.kept -= len;
-                    linux.zero(taken.clone());
                 }
                 State::Hole => {
                     if linux.map(Some(e.start), len).is_none() {
@@ -163,6 +178,7 @@ impl Arena {
         let size = len.max(step).next_multiple_of(HUGE);
         let at = self.grow(size, linux)?;
         self.counts.mapped += 1;
+        linux.ready(at..at + len, at + size);
         self.add(at + len..at + size, State::Clean, linux);
         Some(at)
     }
@@ -284,8 +300,8 @@ impl Arena {
         }
     }
 
-    /// The program unmaps `range`: true if its pages are kept, so that Linux is not to unmap them. That is so if all of it was given
-    /// out by the arena. The caller says that it is still mapped as the arena did.
+    /// The program unmaps `range`: true if its pages are kept, so that Linux is not to unmap them. All of it must have been given out
+    /// by the arena. The caller says that it is still mapped as the arena did.
     pub fn keep(&mut self, range: &Range<usize>, linux: &mut impl Linux) -> bool {
         let inside = |c: &Extent| c.start <= range.start && range.end <= c.end;
         if !self.chunks[..self.chunks_used].iter().any(inside)
@@ -293,8 +309,12 @@ impl Arena {
         {
             return false;
         }
-        self.add(range.clone(), State::Kept, linux);
-        true
+        let kept = linux.keep(range.clone());
+        if kept {
+            self.counts.keeps += 1;
+            self.add(range.clone(), State::Kept, linux);
+        }
+        kept
     }
 
     /// Unmaps kept memory until at most `most` bytes are left; of it the largest extents first.
@@ -324,10 +344,255 @@ impl Arena {
         found
     }
 
+    /// True if memory is kept in `range`.
+    #[must_use]
+    pub fn keeps(&self, range: &Range<usize>) -> bool {
+        let mut free = self.extents[..self.used].iter();
+        free.any(|e| e.state == State::Kept && e.overlaps(range))
+    }
+
     /// True if a chunk lies in `range`, or a part of one.
     #[must_use]
     pub fn overlaps(&self, range: &Range<usize>) -> bool {
         let chunks = &self.chunks[..self.chunks_used];
         chunks.iter().any(|c| c.overlaps(range))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    /// What a page of the model is.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Page {
+        /// Mapped by the arena, and zero.
+        New,
+        /// The program's.
+        Program,
+        /// Out of the program's reach, with what it has left.
+        Kept,
+        /// Another mapping of the program's, made by Linux.
+        Other,
+    }
+
+    /// A machine with an address space of pages, mapped from the top.
+    struct Model {
+        pages: BTreeMap<usize, Page>,
+        keeps: bool,
+    }
+
+    impl Model {
+        const TOP: usize = 1 << 40;
+
+        fn free(&self, at: usize, len: usize) -> bool {
+            self.pages
+                .range(at / PAGE..(at + len) / PAGE)
+                .next()
+                .is_none()
+        }
+
+        fn set(&mut self, range: &Range<usize>, page: Page) {
+            for p in range.start / PAGE..range.end / PAGE {
+                self.pages.insert(p, page);
+            }
+        }
+
+        fn clear(&mut self, range: &Range<usize>) {
+            for p in range.start / PAGE..range.end / PAGE {
+                self.pages.remove(&p);
+            }
+        }
+
+        fn all(&self, range: &Range<usize>, page: Page) -> bool {
+            (range.start / PAGE..range.end / PAGE).all(|p| self.pages.get(&p) == Some(&page))
+        }
+
+        /// Where Linux would map: below everything.
+        fn below(&self, len: usize, align: usize) -> usize {
+            let lowest = self.pages.keys().next().map_or(Self::TOP, |p| p * PAGE);
+            (lowest - len) & !(align - 1)
+        }
+    }
+
+    impl Linux for Model {
+        fn map(&mut self, at: Option<usize>, len: usize) -> Option<usize> {
+            let at = at.unwrap_or_else(|| self.below(len, HUGE));
+            self.free(at, len).then(|| {
+                self.set(&(at..at + len), Page::New);
+                at
+            })
+        }
+
+        fn ready(&mut self, range: Range<usize>, end: usize) {
+            assert!(self.all(&(range.start..end), Page::New));
+        }
+
+        fn unmap(&mut self, range: Range<usize>) {
+            assert!(self.all(&range, Page::New) || self.all(&range, Page::Kept));
+            self.clear(&range);
+        }
+
+        fn keep(&mut self, range: Range<usize>) -> bool {
+            if self.keeps {
+                self.set(&range, Page::Kept);
+            }
+            self.keeps
+        }
+
+        fn renew(&mut self, range: Range<usize>) -> bool {
+            assert!(self.all(&range, Page::Kept));
+            self.set(&range, Page::New);
+            true
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Map(usize),
+        /// Unmap a part, in 16ths, of the mapping of this index.
+        Unmap(usize, u8, u8),
+        Keep(usize, u8, u8),
+        Fixed(usize, u8, u8),
+        Claim(usize, u8, u8),
+        Other(usize),
+        Trim(usize),
+        Release,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let len = prop_oneof![4 => 1..64usize, 1 => 500..1200usize].prop_map(|pages| pages * PAGE);
+        let part = || (any::<usize>(), 0..16u8, 1..=16u8);
+        prop_oneof![
+            6 => len.clone().prop_map(Step::Map),
+            2 => part().prop_map(|(i, a, b)| Step::Unmap(i, a, b)),
+            3 => part().prop_map(|(i, a, b)| Step::Keep(i, a, b)),
+            1 => part().prop_map(|(i, a, b)| Step::Fixed(i, a, b)),
+            1 => part().prop_map(|(i, a, b)| Step::Claim(i, a, b)),
+            1 => len.prop_map(Step::Other),
+            1 => (0..8usize).prop_map(|huge| Step::Trim(huge * HUGE)),
+            1 => Just(Step::Release),
+        ]
+    }
+
+    fn run(steps: &[Step], keeps: bool) {
+        let mut model = Model {
+            pages: BTreeMap::new(),
+            keeps,
+        };
+        let mut arena = Arena::new();
+        arena.asked = WARM;
+        let mut given: Vec<Range<usize>> = Vec::new();
+        let part = |given: &[Range<usize>], i: usize, a: u8, b: u8| -> Option<Range<usize>> {
+            let whole = given.get(i.checked_rem(given.len())?)?;
+            let at = |sixteenths: u8| {
+                whole.start + whole.len() / PAGE * usize::from(sixteenths) / 16 * PAGE
+            };
+            let (from, to) = (at(a.min(b)), at(a.max(b)));
+            (from < to).then_some(from..to)
+        };
+        for step in steps {
+            match *step {
+                Step::Map(len) => {
+                    if let Some(at) = arena.map(len, &mut model) {
+                        let range = at..at + len;
+                        assert!(model.all(&range, Page::New), "not new memory: {range:x?}");
+                        model.set(&range, Page::Program);
+                        given.push(range);
+                    }
+                }
+                Step::Unmap(i, a, b) => {
+                    if let Some(range) = part(&given, i, a, b) {
+                        // Whatever it is now, Linux has it no more.
+                        model.clear(&range);
+                        arena.unmapped(&range, &mut model);
+                    }
+                }
+                Step::Keep(i, a, b) => {
+                    if let Some(range) = part(&given, i, a, b) {
+                        if model.all(&range, Page::Program) {
+                            let kept = arena.keep(&range, &mut model);
+                            assert_eq!(kept, keeps, "{range:x?}");
+                        } else {
+                            assert!(
+                                !arena.keep(&range, &mut model) || model.all(&range, Page::Kept)
+                            );
+                        }
+                    }
+                }
+                Step::Fixed(i, a, b) => {
+                    if let Some(range) = part(&given, i, a, b) {
+                        arena.claim(&range, true, &mut model);
+                        model.set(&range, Page::Program);
+                    }
+                }
+                Step::Claim(i, a, b) => {
+                    if let Some(range) = part(&given, i, a, b) {
+                        arena.claim(&range, false, &mut model);
+                        for p in range.start / PAGE..range.end / PAGE {
+                            let page = model.pages.get(&p);
+                            assert!(!matches!(page, Some(Page::New | Page::Kept)));
+                        }
+                    }
+                }
+                Step::Other(len) => {
+                    let at = model.below(len, PAGE);
+                    model.set(&(at..at + len), Page::Other);
+                }
+                Step::Trim(most) => {
+                    arena.trim(most, &mut model);
+                    assert!(arena.counts.kept <= most);
+                }
+                Step::Release => {
+                    arena.release(&mut model);
+                    assert!(
+                        !model
+                            .pages
+                            .values()
+                            .any(|p| matches!(p, Page::New | Page::Kept))
+                    );
+                    assert_eq!(arena.counts.kept, 0);
+                }
+            }
+            let kept = model.pages.values().filter(|p| **p == Page::Kept).count();
+            assert_eq!(arena.counts.kept, kept * PAGE);
+            let free = &arena.extents[..arena.used];
+            for (i, e) in free.iter().enumerate() {
+                assert!(e.len() > 0);
+                assert!(free[..i].iter().all(|o| !o.overlaps(&(e.start..e.end))));
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn memory_is_new_and_nobodys(steps in prop::collection::vec(step(), 1..80), keeps: bool) {
+            run(&steps, keeps);
+        }
+    }
+
+    #[test]
+    fn many_extents() {
+        let mut steps = vec![Step::Map(64 * PAGE); 600];
+        steps.extend((0..600).map(|i| Step::Keep(i, 4, 8)));
+        steps.extend((0..600).map(|i| Step::Unmap(i, 10, 12)));
+        steps.extend(vec![Step::Map(16 * PAGE); 600]);
+        steps.push(Step::Release);
+        run(&steps, true);
+    }
+
+    #[test]
+    fn small_programs_and_large_requests_are_left_alone() {
+        let mut model = Model {
+            pages: BTreeMap::new(),
+            keeps: false,
+        };
+        let mut arena = Arena::new();
+        assert_eq!(arena.map(WARM - PAGE, &mut model), None);
+        assert!(arena.map(PAGE, &mut model).is_some());
+        assert_eq!(arena.map(LARGEST + PAGE, &mut model), None);
     }
 }

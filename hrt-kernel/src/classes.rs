@@ -23,6 +23,8 @@ const MEDIATED: &[u16] = &[
     13,  // rt_sigaction: handlers are entered through the kernel
     14,  // rt_sigprocmask: the dispatch signal stays deliverable
     25,  // mremap: as munmap
+    26,  // msync: sees what is mapped
+    27,  // mincore: likewise
     28,  // madvise: what the kernel may keep of the program's memory
     30,  // shmat: a place that the kernel may have mapped ahead
     56,  // clone: the child gets a kernel block of its own

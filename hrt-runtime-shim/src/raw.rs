@@ -8,6 +8,7 @@ use core::arch::asm;
 pub mod nr {
     pub const WRITE: usize = 1;
     pub const OPEN: usize = 2;
+    pub const READ: usize = 0;
     pub const CLOSE: usize = 3;
     pub const STAT: usize = 4;
     pub const FSTAT: usize = 5;
@@ -22,6 +23,8 @@ pub mod nr {
     pub const PREAD64: usize = 17;
     pub const SCHED_YIELD: usize = 24;
     pub const MREMAP: usize = 25;
+    pub const MSYNC: usize = 26;
+    pub const MINCORE: usize = 27;
     pub const MADVISE: usize = 28;
     pub const SHMAT: usize = 30;
     pub const DUP: usize = 32;
@@ -48,6 +51,7 @@ pub mod nr {
     pub const IOPL: usize = 172;
     pub const IOPERM: usize = 173;
     pub const GETTID: usize = 186;
+    pub const CLOCK_GETTIME: usize = 228;
     pub const EXIT_GROUP: usize = 231;
     pub const TGKILL: usize = 234;
     pub const MBIND: usize = 237;

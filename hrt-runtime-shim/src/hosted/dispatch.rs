@@ -179,6 +179,8 @@ unsafe fn mediate(b: *mut Block, f: &mut Frame, slot: Slot, number: usize) -> Op
             served(number, &args)
         }
         nr::BRK
+        | nr::MSYNC
+        | nr::MINCORE
         | nr::MADVISE
         | nr::MLOCK
         | nr::MLOCK2

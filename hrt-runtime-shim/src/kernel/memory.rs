@@ -4,16 +4,23 @@
 //! kernel has mapped ahead finds the place empty, since that is unmapped first. Where memory is limited, locked or jailed the kernel
 //! takes no part.
 
+use super::huge;
 use super::slots::{self, Guard};
 use crate::raw::{self, errno, map, nr, prot};
 use core::cell::UnsafeCell;
 use core::ops::Range;
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use hrt_kernel::arena::{Arena, Counts, HUGE, LARGEST, Linux, PAGE, WARM};
 use hrt_kernel::settings::Memory;
 
-/// Bytes that are kept at most of what the program has unmapped.
+/// Bytes that are kept at most of what the program has unmapped; and at most a fourth of what the arenas have.
 const KEPT_MOST: usize = 64 << 20;
+/// Smaller ranges are not worth two changes of protection.
+const KEPT_LEAST: usize = 128 << 10;
+/// Largest request that is populated ahead with small pages.
+const AHEAD_MOST: usize = 2 * HUGE;
+/// Cycles of the time stamp after which half of what is kept is given back: about a second.
+const DECAY: u64 = 1 << 31;
 /// End of where MAP_32BIT maps (mmap(2)).
 const LOW_END: usize = 1 << 31;
 /// Ranges of a chunk that are remembered as changed by the program.
@@ -24,6 +31,8 @@ struct Heap {
     start: usize,
     end: usize,
     mapped: usize,
+    /// Calls served without Linux.
+    local: u64,
 }
 
 struct State {
@@ -33,6 +42,10 @@ struct State {
     /// What of the arenas is not mapped any more as the arena did it; the first `changed_used`.
     changed: [Range<usize>; CHANGED],
     changed_used: usize,
+    /// What each arena has given last.
+    last: [Range<usize>; 4],
+    /// When kept memory was last looked at, by the time stamp.
+    looked: u64,
 }
 
 struct Shared(UnsafeCell<State>);
@@ -45,9 +58,12 @@ static STATE: Shared = Shared(UnsafeCell::new(State {
         start: 0,
         end: 0,
         mapped: 0,
+        local: 0,
     },
     changed: [const { 0..0 }; CHANGED],
     changed_used: 0,
+    last: [const { 0..0 }; 4],
+    looked: 0,
 }));
 
 const OFF: u8 = 0;
@@ -55,11 +71,44 @@ const ARENA: u8 = 1;
 const KEEP: u8 = 2;
 static MODE: AtomicU8 = AtomicU8::new(OFF);
 
-/// The state, and the lock which makes it the caller's for as long as it is held.
-fn state() -> (&'static mut State, Guard) {
+/// Bytes that the program has unmapped and the kernel has not.
+pub static KEPT: AtomicUsize = AtomicUsize::new(0);
+
+/// The state, with the lock which makes it the caller's.
+struct Held {
+    state: &'static mut State,
+    _lock: Guard,
+}
+
+impl core::ops::Deref for Held {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        self.state
+    }
+}
+
+impl core::ops::DerefMut for Held {
+    fn deref_mut(&mut self) -> &mut State {
+        self.state
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let kept = self.state.arenas.iter().map(|arena| arena.counts().kept);
+        KEPT.store(kept.sum(), Ordering::Relaxed);
+    }
+}
+
+/// Takes the lock.
+fn state() -> Held {
     let lock = slots::lock();
-    // SAFETY: the lock is held, and the reference is not used after the guard, by this module's functions.
-    (unsafe { &mut *STATE.0.get() }, lock)
+    Held {
+        // SAFETY: the lock is held for as long as the reference lives.
+        state: unsafe { &mut *STATE.0.get() },
+        _lock: lock,
+    }
 }
 
 fn mode() -> u8 {
@@ -91,32 +140,32 @@ pub fn retire() {
         return;
     }
     MODE.store(OFF, Ordering::Relaxed);
-    let (s, _lock) = state();
+    let mut s = state();
     s.release();
 }
 
-/// What was done for the program, in sum.
+/// In the child of a fork: nothing has been done yet.
+pub fn after_fork() {
+    let mut s = state();
+    s.arenas.iter_mut().for_each(Arena::recount);
+    s.heap.local = 0;
+}
+
+/// What was done for the program: by the arenas, and calls of brk(2) that the kernel served.
 #[must_use]
-pub fn counts() -> Counts {
-    let (s, _lock) = state();
-    s.arenas.iter().fold(Counts::default(), |sum, arena| {
-        let c = arena.counts();
-        Counts {
-            local: sum.local + c.local,
-            mapped: sum.mapped + c.mapped,
-            chunks: sum.chunks + c.chunks,
-            kept: sum.kept + c.kept,
-        }
-    })
+pub fn counts() -> (Counts, u64) {
+    let s = state();
+    (s.counts(), s.heap.local)
 }
 
 /// Linux, as an arena asks it.
-#[derive(Clone, Copy)]
 struct Real {
     /// Below [`LOW_END`].
     low: bool,
     /// Rights of the mappings.
     rights: usize,
+    /// What was given to the program last.
+    last: Range<usize>,
 }
 
 impl Real {
@@ -125,6 +174,7 @@ impl Real {
         Real {
             low: i & 1 != 0,
             rights: READ_WRITE | if i & 2 != 0 { prot::EXEC } else { 0 },
+            last: 0..0,
         }
     }
 
@@ -136,7 +186,7 @@ impl Real {
         })
     }
 
-    fn kind(self) -> usize {
+    fn kind(&self) -> usize {
         map::PRIVATE | map::ANONYMOUS | if self.low { map::LOW } else { 0 }
     }
 
@@ -152,6 +202,12 @@ impl Real {
             // SAFETY: the range is the arena's, and not in use.
             unsafe { raw::syscall4(nr::MUNMAP, range.start, range.end - range.start, 0, 0) };
         }
+    }
+
+    fn protect(&self, range: Range<usize>, rights: usize) -> bool {
+        // SAFETY: the range is the arena's, and not in use.
+        let r = unsafe { raw::syscall4(nr::MPROTECT, range.start, range.len(), rights, 0) };
+        r == 0
     }
 
     /// A new mapping, aligned to a huge page.
@@ -186,26 +242,46 @@ impl Linux for Real {
             }
             None => self.aligned(len)?,
         };
-        advise(at..at + len);
+        if !huge::dear(false) {
+            huge::advise(at..at + len);
+        }
         Some(at)
+    }
+
+    fn ready(&mut self, range: Range<usize>, end: usize) {
+        let filled = huge::filled(&self.last);
+        if huge::dear(false) {
+            if filled && range.len() <= AHEAD_MOST {
+                huge::populate_small(&range);
+            }
+            return;
+        }
+        // A large request may be one that is hardly used.
+        let pages = (range.start.next_multiple_of(HUGE)..range.end).step_by(HUGE);
+        for page in pages.take(2) {
+            if !huge::populate(page) {
+                huge::refuse(page + HUGE..end);
+                return;
+            }
+        }
     }
 
     fn unmap(&mut self, range: Range<usize>) {
         self.munmap(range);
     }
 
-    fn zero(&mut self, range: Range<usize>) {
-        // SAFETY: kept memory is mapped to write, and nobody's.
-        unsafe { core::ptr::write_bytes(range.start as *mut u8, 0, range.end - range.start) };
+    fn keep(&mut self, range: Range<usize>) -> bool {
+        mode() == KEEP || range.len() >= KEPT_LEAST && self.protect(range, 0)
     }
-}
 
-/// Advises Linux to use huge pages; it is no harm if it does not.
-fn advise(range: Range<usize>) {
-    const MADV_HUGEPAGE: usize = 14;
-    let (start, len) = (range.start, range.end - range.start);
-    // SAFETY: changes no content.
-    unsafe { raw::syscall4(nr::MADVISE, start, len, MADV_HUGEPAGE, 0) };
+    fn renew(&mut self, range: Range<usize>) -> bool {
+        if mode() != KEEP && !self.protect(range.clone(), self.rights) {
+            return false;
+        }
+        // SAFETY: kept memory is mapped to write again, and nobody's.
+        unsafe { core::ptr::write_bytes(range.start as *mut u8, 0, range.len()) };
+        true
+    }
 }
 
 impl State {
@@ -286,14 +362,64 @@ impl State {
         {
             return false;
         }
-        for (arena, mut linux) in self.arenas() {
-            if arena.keep(range, &mut linux) {
-                arena.trim(KEPT_MOST, &mut linux);
-                return true;
-            }
+        let kept = self
+            .arenas()
+            .any(|(arena, mut linux)| arena.keep(range, &mut linux));
+        if kept {
+            let most = KEPT_MOST.min(self.counts().chunks / 4);
+            self.trim(|_| most);
         }
-        false
+        kept
     }
+
+    /// Unmaps kept memory if the program is about to find some in `range`.
+    fn show(&mut self, range: &Range<usize>) {
+        if self.arenas.iter().any(|arena| arena.keeps(range)) {
+            self.trim(|_| 0);
+        }
+    }
+
+    /// Gives kept memory back: of each arena's, all but what `left` says.
+    fn trim(&mut self, left: impl Fn(usize) -> usize) {
+        for (arena, mut linux) in self.arenas() {
+            arena.trim(left(arena.counts().kept), &mut linux);
+        }
+    }
+
+    fn counts(&self) -> Counts {
+        self.arenas.iter().fold(Counts::default(), |sum, arena| {
+            let c = arena.counts();
+            Counts {
+                local: sum.local + c.local,
+                mapped: sum.mapped + c.mapped,
+                keeps: sum.keeps + c.keeps,
+                chunks: sum.chunks + c.chunks,
+                kept: sum.kept + c.kept,
+            }
+        })
+    }
+
+    /// Once in a while half of what is kept goes.
+    fn decay(&mut self) {
+        // SAFETY: reads a counter.
+        let now = unsafe { core::arch::x86_64::_rdtsc() };
+        if now.wrapping_sub(self.looked) > DECAY {
+            if self.looked != 0 {
+                self.trim(|kept| if kept < KEPT_LEAST { 0 } else { kept / 2 });
+            }
+            self.looked = now;
+        }
+    }
+}
+
+/// True if the program has unmapped what is at `at`, and only the kernel still has it.
+#[must_use]
+pub fn keeps(at: usize) -> bool {
+    KEPT.load(Ordering::Relaxed) != 0
+        && state()
+            .arenas
+            .iter()
+            .any(|arena| arena.keeps(&(at..at + 1)))
 }
 
 /// The pages of a call's range; `None` if Linux will refuse it.
@@ -311,36 +437,52 @@ pub fn serve(
     if mode() == OFF {
         return None;
     }
-    let [a0, a1, a2, a3, a4, ..] = *args;
+    let [a0, a1, a2, ..] = *args;
     match number {
         nr::MMAP => mmap(args, linux),
         nr::MUNMAP => {
             let range = pages(a0, a1)?;
             {
-                let (s, _lock) = state();
+                let mut s = state();
+                s.decay();
                 if !s.touches(&range) {
                     return None;
                 }
-                if mode() == KEEP && s.keep(&range) {
+                if s.keep(&range) {
                     return Some(0);
                 }
             }
             let r = linux(args);
             if r == 0 {
-                state().0.unmapped(&range);
+                state().unmapped(&range);
             }
             Some(r)
         }
         nr::MREMAP => mremap(args, linux),
         nr::BRK => brk(a0, |end| linux(&[end, 0, 0, 0, 0, 0])),
-        nr::MPROTECT | nr::PKEY_MPROTECT if number == nr::PKEY_MPROTECT || a2 != READ_WRITE => {
-            changed(a0, a1)
+        nr::MPROTECT
+        | nr::PKEY_MPROTECT
+        | nr::MADVISE
+        | nr::MLOCK
+        | nr::MLOCK2
+        | nr::MBIND
+        | nr::MINCORE
+        | nr::MSYNC => {
+            let range = pages(a0, a1)?;
+            let mut s = state();
+            s.show(&range);
+            if !match number {
+                nr::MPROTECT => a2 == READ_WRITE,
+                nr::MADVISE => HARMLESS.contains(&a2),
+                _ => matches!(number, nr::MINCORE | nr::MSYNC),
+            } {
+                s.change(&range);
+            }
+            None
         }
-        nr::MADVISE if !HARMLESS.contains(&a2) => changed(a0, a1),
-        nr::MLOCK | nr::MLOCK2 | nr::MBIND => changed(a0, a1),
         nr::SHMAT if a1 != 0 => {
             // How long it is, Linux knows.
-            let (s, _lock) = state();
+            let mut s = state();
             s.release();
             s.changed_used = 1;
             s.changed[0] = 0..usize::MAX;
@@ -358,10 +500,7 @@ pub fn serve(
             retire();
             None
         }
-        _ => {
-            let _ = (a3, a4);
-            None
-        }
+        _ => None,
     }
 }
 
@@ -369,17 +508,10 @@ pub fn serve(
 /// populate.
 const HARMLESS: [usize; 11] = [0, 1, 2, 3, 4, 8, 14, 20, 21, 22, 23];
 
-/// The program changes what a range is.
-fn changed(start: usize, len: usize) -> Option<isize> {
-    let range = pages(start, len)?;
-    state().0.change(&range);
-    None
-}
-
 /// Makes a call; once more if Linux has no memory, without what was mapped ahead.
 fn patient(mut call: impl FnMut() -> isize) -> isize {
     let r = call();
-    if r != raw::err(errno::ENOMEM) || !state().0.release() {
+    if r != raw::err(errno::ENOMEM) || !state().release() {
         return r;
     }
     call()
@@ -390,13 +522,17 @@ fn mmap(args: &[usize; 6], mut linux: impl FnMut(&[usize; 6]) -> isize) -> Optio
     let [addr, len, rights, flags, ..] = *args;
     if let (0, Some(i)) = (addr, Real::place(rights, flags)) {
         let size = len.checked_next_multiple_of(PAGE)?;
-        let (s, _lock) = state();
-        if let Some(at) = s.arenas[i].map(size, &mut Real::of(i)) {
+        let mut s = state();
+        let s = &mut *s;
+        let mut real = Real::of(i);
+        real.last = s.last[i].clone();
+        if let Some(at) = s.arenas[i].map(size, &mut real) {
+            s.last[i] = at..at + size;
             return Some(at as isize);
         }
     } else if addr != 0 {
         let replaces = flags & (map::FIXED | map::FIXED_NOREPLACE) == map::FIXED;
-        state().0.claim(&pages(addr & !(PAGE - 1), len)?, replaces);
+        state().claim(&pages(addr & !(PAGE - 1), len)?, replaces);
     }
     let r = patient(|| linux(args));
     let large = HUGE..=LARGEST * 8;
@@ -404,8 +540,9 @@ fn mmap(args: &[usize; 6], mut linux: impl FnMut(&[usize; 6]) -> isize) -> Optio
         && rights & READ_WRITE == READ_WRITE
         && flags & (KIND | map::NORESERVE | map::GROWSDOWN | map::HUGETLB) == KIND
         && large.contains(&len)
+        && !huge::dear(true)
     {
-        advise(pages(r as usize, len)?);
+        huge::advise(pages(r as usize, len)?);
     }
     Some(r)
 }
@@ -417,7 +554,7 @@ fn mremap(args: &[usize; 6], mut linux: impl FnMut(&[usize; 6]) -> isize) -> Opt
     let from = pages(old, old_len)?;
     let to = pages(old, new_len)?;
     {
-        let (s, _lock) = state();
+        let mut s = state();
         if flags & FIXED != 0 {
             s.claim(&pages(new, new_len)?, true);
         } else if to.end > from.end {
@@ -427,13 +564,14 @@ fn mremap(args: &[usize; 6], mut linux: impl FnMut(&[usize; 6]) -> isize) -> Opt
         if !s.touches(&from) {
             return None;
         }
+        s.show(&from);
     }
     let r = patient(|| linux(args));
     if !raw::is_err(r) && flags & DONTUNMAP == 0 {
         if r as usize != old {
-            state().0.unmapped(&from);
+            state().unmapped(&from);
         } else if to.end < from.end {
-            state().0.unmapped(&(to.end..from.end));
+            state().unmapped(&(to.end..from.end));
         }
     }
     Some(r)
@@ -441,7 +579,7 @@ fn mremap(args: &[usize; 6], mut linux: impl FnMut(&[usize; 6]) -> isize) -> Opt
 
 /// brk(2), which `linux` makes with the end of the heap that it is given.
 fn brk(wanted: usize, mut linux: impl FnMut(usize) -> isize) -> Option<isize> {
-    let (s, _lock) = state();
+    let mut s = state();
     if s.heap.start == 0 {
         let r = linux(0);
         if raw::is_err(r) {
@@ -452,6 +590,7 @@ fn brk(wanted: usize, mut linux: impl FnMut(usize) -> isize) -> Option<isize> {
             start: end,
             end,
             mapped: end,
+            local: 0,
         };
     }
     let heap = &mut s.heap;
@@ -460,11 +599,12 @@ fn brk(wanted: usize, mut linux: impl FnMut(usize) -> isize) -> Option<isize> {
     }
     if (heap.end..=heap.mapped).contains(&wanted) {
         heap.end = wanted;
+        heap.local += 1;
         return Some(wanted as isize);
     }
     // A heap that grows on is mapped ahead, to the next huge page; one that shrinks is shrunk.
     let ahead = if wanted > heap.end && wanted - heap.start >= WARM {
-        wanted.checked_next_multiple_of(HUGE)?
+        wanted.checked_next_multiple_of(HUGE).unwrap_or(wanted)
     } else {
         wanted
     };
@@ -480,8 +620,8 @@ fn brk(wanted: usize, mut linux: impl FnMut(usize) -> isize) -> Option<isize> {
     if heap.mapped >= wanted {
         heap.end = wanted;
     }
-    if heap.mapped == ahead && ahead > wanted {
-        advise(was.next_multiple_of(PAGE)..ahead);
+    if heap.mapped == ahead && ahead > wanted && !huge::dear(true) {
+        huge::advise(was.next_multiple_of(PAGE)..ahead);
     }
     Some(heap.end as isize)
 }

@@ -5,6 +5,7 @@ pub mod api;
 pub mod asm;
 pub mod block;
 pub mod children;
+pub mod huge;
 pub mod jail;
 pub mod memory;
 pub mod modules;

@@ -220,6 +220,7 @@ pub fn forbid() {
 
 /// In the child of a fork: nothing has been reported.
 pub fn after_fork() {
+    super::memory::after_fork();
     BUSY.store(false, Ordering::Relaxed);
 }
 
@@ -244,6 +245,12 @@ fn json_report(t: &Totals, out: &mut Line<32768>, pid: u32) {
         let faults = FAULTS.load(Ordering::Relaxed);
         let _ = write!(out, "\"exits\":{exits},\"faults\":{faults},");
     }
+    let (memory, heap) = super::memory::counts();
+    let _ = write!(
+        out,
+        "\"memory\":{{\"local\":{},\"mapped\":{},\"keeps\":{},\"heap_local\":{heap},\"chunk_bytes\":{},\"kept_bytes\":{}}},",
+        memory.local, memory.mapped, memory.keeps, memory.chunks, memory.kept,
+    );
     let _ = writeln!(
         out,
         "\"sites_patched\":{},\"sud_traps\":{},\"threads\":{},\"signals\":{}}}",
@@ -273,6 +280,17 @@ fn text_report(t: &Totals, out: &mut Line<32768>, pid: u32) {
         let _ = writeln!(
             out,
             "  exits         {exits:>10}  of which {faults} page faults"
+        );
+    }
+    let (memory, heap) = super::memory::counts();
+    if memory.chunks + heap as usize != 0 {
+        let _ = writeln!(
+            out,
+            "  mappings      {:>10}  made locally, {} by Linux in {} KiB; {} kept at munmap; brk {heap} times local",
+            memory.local,
+            memory.mapped,
+            memory.chunks >> 10,
+            memory.keeps,
         );
     }
     const CLASS: [&str; 3] = ["local", "forwarded", "mediated"];

@@ -5,7 +5,7 @@ use super::paging::{self, Mapping, PAGE, USER_END};
 use super::signals::{self, Trap};
 use super::vcpu::Vcpu;
 use crate::kernel::block::{self, BLOCK_SIZE, Block};
-use crate::kernel::{IMAGE, IMAGE_SIZE, observe, user};
+use crate::kernel::{IMAGE, IMAGE_SIZE, memory, observe, user};
 use crate::raw;
 use crate::report;
 use core::arch::global_asm;
@@ -271,7 +271,7 @@ fn page_fault(b: *mut Block, v: &mut Vcpu, at: usize, code: u64) {
             return;
         }
     }
-    let why = if found.is_some() {
+    let why = if found.is_some() && !memory::keeps(at) {
         SEGV_ACCERR
     } else {
         SEGV_MAPERR

@@ -9,7 +9,7 @@ use super::{faults, threads};
 use crate::kernel::asm::int80;
 use crate::kernel::block::{self, Block};
 use crate::kernel::slots::{self, Slot};
-use crate::kernel::{TRAPS, children, jail, modules, observe, patch, user};
+use crate::kernel::{TRAPS, children, jail, memory, modules, observe, patch, user};
 use crate::raw::{self, errno, map, nr, prot};
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -103,6 +103,12 @@ fn forward(v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isize {
     unsafe { signals::call(v, number as u64, args) }
 }
 
+/// Makes a call that has to do with memory, in which the kernel may have a part.
+fn served(v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isize {
+    let r = memory::serve(number, args, |args| forward(v, number, args));
+    r.unwrap_or_else(|| forward(v, number, args))
+}
+
 /// Serves a call that may take more than Linux.
 fn mediate(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isize {
     let [a0, a1, a2, a3, a4, a5] = *args;
@@ -132,7 +138,7 @@ fn mediate(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isi
         nr::BRK => brk(v, args),
         nr::SHMAT => {
             const SHM_REMAP: usize = 0o40_000;
-            let r = forward(v, number, args);
+            let r = served(v, number, args);
             if a2 & SHM_REMAP != 0 && !raw::is_err(r) {
                 if let Some(m) = paging::mapping(r as usize) {
                     v.change(m.start, m.end, 0);
@@ -144,6 +150,15 @@ fn mediate(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isi
             Some(m) => changed(v, number, args, m.start, m.end - m.start),
             None => forward(v, number, args),
         },
+        nr::MSYNC
+        | nr::MINCORE
+        | nr::MADVISE
+        | nr::MLOCK
+        | nr::MLOCK2
+        | nr::MLOCKALL
+        | nr::MBIND
+        | nr::SETRLIMIT
+        | nr::PRLIMIT64 => served(v, number, args),
         nr::RT_SIGACTION => signals::sigaction(a0, a1, a2, a3),
         nr::SIGALTSTACK => block::sigaltstack(b, a0, a1, v.regs.rsp as usize, || ()),
         nr::RT_SIGSUSPEND => waiting(v, number, args, a0, a1),
@@ -203,7 +218,7 @@ fn entry_bits(rights: usize) -> u64 {
 
 /// Sends on a call that changes what is mapped of `len` bytes from `start` on.
 fn changed(v: &mut Vcpu, number: usize, args: &[usize; 6], start: usize, len: usize) -> isize {
-    let r = forward(v, number, args);
+    let r = served(v, number, args);
     if r != KEPT {
         // Even a call that fails may have changed a part.
         v.change(start, end(start, len), 0);
@@ -215,7 +230,7 @@ fn changed(v: &mut Vcpu, number: usize, args: &[usize; 6], start: usize, len: us
 fn protect(v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isize {
     let [start, len, rights, ..] = *args;
     let to = end(start, len);
-    let r = forward(v, number, args);
+    let r = served(v, number, args);
     if r != KEPT {
         let plain = r == 0 && rights & READ_WRITE != 0 && rights & !(READ_WRITE | prot::EXEC) == 0;
         if plain && !faults::kernels(start, to) {
@@ -236,7 +251,7 @@ fn mmap(v: &mut Vcpu, args: &[usize; 6]) -> isize {
         modules::forget(addr, len);
         changed(v, nr::MMAP, args, addr, len)
     } else {
-        forward(v, nr::MMAP, args)
+        served(v, nr::MMAP, args)
     };
     if raw::is_err(r) {
         return r; // KEPT, too
@@ -256,7 +271,7 @@ fn mmap(v: &mut Vcpu, args: &[usize; 6]) -> isize {
 static BREAK: AtomicUsize = AtomicUsize::new(0);
 
 fn brk(v: &mut Vcpu, args: &[usize; 6]) -> isize {
-    let r = forward(v, nr::BRK, args);
+    let r = served(v, nr::BRK, args);
     if r != KEPT {
         let (now, was) = (r as usize, BREAK.swap(r as usize, Ordering::Relaxed));
         if now < was {
@@ -334,6 +349,7 @@ fn alone(v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isize {
 /// The program goes into a jail. One that leaves room for the partner's work changes nothing; from any other on, the program runs
 /// without the kernel.
 fn jail(v: &mut Vcpu, number: usize, args: &[usize; 6], strict: bool, program: usize) -> isize {
+    memory::retire();
     let allows = jail::allows(strict, program);
     let needed = [
         nr::IOCTL,
