@@ -38,6 +38,7 @@ pub mod nr {
     pub const SHMDT: usize = 67;
     pub const FCNTL: usize = 72;
     pub const GETCWD: usize = 79;
+    pub const SYSINFO: usize = 99;
     pub const RT_SIGPENDING: usize = 127;
     pub const RT_SIGTIMEDWAIT: usize = 128;
     pub const RT_SIGSUSPEND: usize = 130;

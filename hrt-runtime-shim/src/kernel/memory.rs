@@ -4,25 +4,29 @@
 //! kernel has mapped ahead finds the place empty, since that is unmapped first. Where memory is limited, locked or jailed the kernel
 //! takes no part.
 
-use super::huge;
 use super::slots::{self, Guard};
+use super::{budget, huge};
 use crate::raw::{self, errno, map, nr, prot};
 use core::cell::UnsafeCell;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
-use hrt_kernel::arena::{Arena, Counts, HUGE, LARGEST, Linux, PAGE, WARM};
+use hrt_kernel::arena::{Arena, Counts, HUGE, Linux, PAGE, WARM};
 use hrt_kernel::settings::Memory;
 
-/// Bytes that are kept at most of what the program has unmapped; and at most a fourth of what the arenas have.
+/// Bytes that are kept at most of what the program has unmapped; and at most a fourth of what the arenas have, and
+/// [`KEPT_PART`] of the memory that there is.
 const KEPT_MOST: usize = 64 << 20;
+const KEPT_PART: usize = 32;
+/// A mapping that is larger than this part of memory is not advised for huge pages.
+const LARGE_PART: usize = 8;
 /// Smaller ranges are not worth two changes of protection.
 const KEPT_LEAST: usize = 128 << 10;
 /// Largest request that is populated ahead with small pages.
 const AHEAD_MOST: usize = 2 * HUGE;
 /// Cycles of the time stamp after which half of what is kept is given back: about a second.
 const DECAY: u64 = 1 << 31;
-/// End of where MAP_32BIT maps (mmap(2)).
-const LOW_END: usize = 1 << 31;
+/// Where MAP_32BIT maps (mmap(2)); below it the heap of a program at a fixed address grows.
+const LOW: Range<usize> = 1 << 30..1 << 31;
 /// Ranges of a chunk that are remembered as changed by the program.
 const CHANGED: usize = 64;
 
@@ -160,7 +164,7 @@ pub fn counts() -> (Counts, u64) {
 
 /// Linux, as an arena asks it.
 struct Real {
-    /// Below [`LOW_END`].
+    /// In [`LOW`].
     low: bool,
     /// Rights of the mappings.
     rights: usize,
@@ -230,7 +234,7 @@ const READ_WRITE: usize = prot::READ | prot::WRITE;
 impl Linux for Real {
     fn map(&mut self, at: Option<usize>, len: usize) -> Option<usize> {
         let at = match at {
-            Some(at) if self.low && at + len > LOW_END => return None,
+            Some(at) if self.low && (at < LOW.start || at + len > LOW.end) => return None,
             Some(at) => {
                 let got = self.mmap(at, len, map::FIXED_NOREPLACE)?;
                 if got != at {
@@ -366,7 +370,9 @@ impl State {
             .arenas()
             .any(|(arena, mut linux)| arena.keep(range, &mut linux));
         if kept {
-            let most = KEPT_MOST.min(self.counts().chunks / 4);
+            let most = KEPT_MOST
+                .min(self.counts().chunks / 4)
+                .min(budget::bytes() / KEPT_PART);
             self.trim(|_| most);
         }
         kept
@@ -535,11 +541,11 @@ fn mmap(args: &[usize; 6], mut linux: impl FnMut(&[usize; 6]) -> isize) -> Optio
         state().claim(&pages(addr & !(PAGE - 1), len)?, replaces);
     }
     let r = patient(|| linux(args));
-    let large = HUGE..=LARGEST * 8;
     if !raw::is_err(r)
         && rights & READ_WRITE == READ_WRITE
         && flags & (KIND | map::NORESERVE | map::GROWSDOWN | map::HUGETLB) == KIND
-        && large.contains(&len)
+        && len >= HUGE
+        && len <= budget::bytes() / LARGE_PART
         && !huge::dear(true)
     {
         huge::advise(pages(r as usize, len)?);
