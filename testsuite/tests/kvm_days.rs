@@ -350,6 +350,7 @@ impl Days {
                 for (name, variant) in [
                     ("probe", Variant::StaticPie),
                     ("busy", Variant::DynamicPie),
+                    ("channel", Variant::DynamicPie),
                     ("jail", Variant::Static),
                 ] {
                     let source = self.root.join("days").join(name).with_extension("c");
@@ -589,6 +590,59 @@ impl Days {
         }
         ensure!(!text.is_empty(), "no statistics");
         Ok(Completion::Completed)
+    }
+
+    /// How many calls of `channel.c`, executed by `by`, went through the polled channel.
+    fn polled(&self, by: &[&str], channel: &str) -> Result<u64> {
+        let stats = tempfile::NamedTempFile::new_in(&self.scratch)?;
+        let mut command = self.command("hybrid", "kvm");
+        command
+            .env("HRT_STATS", stats.path())
+            .env("HRT_CHANNEL", channel)
+            .args(by);
+        let outcome = Outcome::of(command.arg("./channel"))?;
+        ensure!(outcome.status == PROBE, "{outcome:?}");
+        let line: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(stats.path())?)?;
+        let of = |key: &str| {
+            line[key]
+                .as_u64()
+                .with_context(|| format!("no {key}: {line}"))
+        };
+        let calls = line["by_number"]["110"][1].as_u64().unwrap_or(0);
+        ensure!(calls == 40_001, "not all calls were counted: {line}");
+        let polled = of("channel")?;
+        ensure!(of("exits")? + polled >= calls, "calls went nowhere: {line}");
+        Ok(polled)
+    }
+
+    /// The polled channel takes calls where there is a core for it, and only there.
+    fn channel(&self) -> Result<Completion> {
+        self.build()?;
+        if let Some(why) = self.no_kvm()? {
+            return skip(&why);
+        }
+        let off = self.polled(&[], "0")?;
+        ensure!(off == 0, "HRT_CHANNEL=0: {off} calls through it");
+        let one = [
+            "sh",
+            "-c",
+            "exec taskset -c \"$(taskset -cp $$ | sed 's/.*[ ,-]//')\" \"$@\"",
+            "sh",
+        ];
+        let alone = self.polled(&one, "1")?;
+        ensure!(alone == 0, "one core: {alone} calls through it");
+        if std::thread::available_parallelism()?.get() < 2 {
+            return skip("there is one core only");
+        }
+        // The cores may be busy with something else for a while.
+        for _ in 0..10 {
+            if self.polled(&[], "1")? >= 1000 {
+                return Ok(Completion::Completed);
+            }
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        bail!("no core was free for the channel, ten times")
     }
 
     /// A program with more rights than its caller (AT_SECURE) obeys no variable, and says nothing.
@@ -916,6 +970,7 @@ fn trials(days: &Arc<Days>) -> Vec<Trial> {
         }
     }
     all.push(("bad_setting".to_owned(), Box::new(Days::bad_setting)));
+    all.push(("channel".to_owned(), Box::new(Days::channel)));
     for ring in [0, 3] {
         all.push((format!("ring::{ring}"), Box::new(move |d| d.ring(ring))));
     }

@@ -5,6 +5,7 @@
 //! guest go on in the program's handler. So at most one signal waits at any time, and Linux's own rules of order, masks
 //! and restarts hold.
 
+use super::channel::{self, Place};
 use super::faults;
 use super::vcpu::{self, Vcpu};
 use crate::kernel::actions::{self, NO_ACTION, SIG_DFL, SIG_IGN, die_by, flag, raw_sigaction};
@@ -324,13 +325,26 @@ pub fn deliver_pending(b: *mut Block, v: &mut Vcpu) {
     let base = s.waiting.take().unwrap_or(mask);
     s.pending.store(0, Ordering::Relaxed);
     v.stop(false);
-    program_context(v);
+    program_context(b, v);
     let last = v.signals.last;
     raw::set_sigmask(deliver(b, v, &info, &action, mask, base, last));
 }
 
-/// A context inside a call slot becomes that of the program.
-fn program_context(v: &mut Vcpu) {
+/// A context inside a call slot or the channel becomes that of the program.
+fn program_context(b: *mut Block, v: &mut Vcpu) {
+    let r = &mut v.regs;
+    match channel::resolve(b, r.rip as usize, r.rcx, r.r11, r.rax) {
+        Some(Place::Before(slot, number)) => {
+            r.rax = number;
+            r.rip = slot.program_counter(slot.syscall(), number) as u64;
+            return;
+        }
+        Some(Place::After(ret, result)) => {
+            (r.rax, r.rcx, r.rip) = (result, ret, ret);
+            return;
+        }
+        None => {}
+    }
     let rip = v.regs.rip as usize;
     if let Some(to) = patch::island_target(rip) {
         // Nothing has been done.
