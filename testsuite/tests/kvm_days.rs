@@ -351,6 +351,7 @@ impl Days {
                     ("probe", Variant::StaticPie),
                     ("busy", Variant::DynamicPie),
                     ("channel", Variant::DynamicPie),
+                    ("panic", Variant::DynamicPie),
                     ("jail", Variant::Static),
                 ] {
                     let source = self.root.join("days").join(name).with_extension("c");
@@ -589,6 +590,55 @@ impl Days {
             );
         }
         ensure!(!text.is_empty(), "no statistics");
+        Ok(Completion::Completed)
+    }
+
+    /// The kernel that cannot go on says why and where, and the process ends by SIGABRT, with a core dump if abort(3) makes one.
+    fn panic(&self, what: &str, ring: &str, words: &[&str]) -> Result<Completion> {
+        const CANNOT: i32 = 77;
+        self.build()?;
+        if let Some(why) = self.no_kvm()? {
+            return skip(&why);
+        }
+        let run = |kind: &str, what: &str| -> Result<std::process::Output> {
+            let dir = tempfile::tempdir_in(&self.scratch)?;
+            let script = format!(
+                "ulimit -c unlimited; exec {} {what}",
+                self.program(kind, "panic").display()
+            );
+            Command::new("sh")
+                .args(["-c", &script])
+                .current_dir(dir.path())
+                .env_clear()
+                .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+                .env("HRT_PLATFORM", "kvm")
+                .env("HRT_RING", ring)
+                .stdin(Stdio::null())
+                .output()
+                .context("starting sh")
+        };
+        let aborted = run("plain", "abort")?;
+        let have = run("hybrid", what)?;
+        let stderr = String::from_utf8_lossy(&have.stderr).into_owned();
+        if ring == "0" && have.status.code() == Some(CANNOT_RUN) && stderr.contains("HRT_RING=0") {
+            return skip(stderr.trim());
+        }
+        ensure!(have.status.code() != Some(CANNOT), "{have:?}");
+        ensure!(
+            have.status.signal() == Some(6)
+                && have.status.core_dumped() == aborted.status.core_dumped()
+                && have.stdout.is_empty(),
+            "plain abort: {:?}; {have:?}",
+            aborted.status
+        );
+        let first = stderr.lines().next().unwrap_or_default();
+        ensure!(
+            first.starts_with("multiverse: HRT kernel panic: "),
+            "{stderr}"
+        );
+        for word in words {
+            ensure!(stderr.contains(word), "no {word:?} in\n{stderr}");
+        }
         Ok(Completion::Completed)
     }
 
@@ -971,6 +1021,26 @@ fn trials(days: &Arc<Days>) -> Vec<Trial> {
     }
     all.push(("bad_setting".to_owned(), Box::new(Days::bad_setting)));
     all.push(("channel".to_owned(), Box::new(Days::channel)));
+    all.push((
+        "panic_partner".to_owned(),
+        Box::new(|days: &Days| {
+            let words = [
+                "signal 11 in the partner",
+                "backtrace",
+                "payload+0x",
+                "guest",
+                "efer",
+            ];
+            days.panic("partner", "3", &words)
+        }),
+    ));
+    all.push((
+        "panic_shutdown".to_owned(),
+        Box::new(|days: &Days| {
+            let words = ["reason 8 (shutdown", "backtrace", "guest", "efer"];
+            days.panic("shutdown", "0", &words)
+        }),
+    ));
     for ring in [0, 3] {
         all.push((format!("ring::{ring}"), Box::new(move |d| d.ring(ring))));
     }

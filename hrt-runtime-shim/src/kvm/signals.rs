@@ -16,7 +16,6 @@ use crate::kernel::{Action, patch, user};
 use crate::raw::{self, errno, nr};
 use crate::report;
 use core::arch::global_asm;
-use core::fmt::Write;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 /// SIGILL (signal(7)).
@@ -180,16 +179,14 @@ unsafe extern "C" fn arrived(sig: i32, info: *const Info, uc: *mut u64, number: 
         return;
     }
     if matches!(sig as usize, SIGILL | SIGBUS | SIGFPE | SIGSEGV) && code(&info) > 0 {
-        let mut line: report::Line = report::Line::new();
-        let image = crate::kernel::IMAGE.load(Ordering::Relaxed);
-        let _ = write!(
-            line,
-            "signal {sig} at payload offset {:#x}, address {:#x}; program at {:#x}",
-            rip.wrapping_sub(image),
-            info[2],
-            v.regs.rip
-        );
-        report::fatal(core::str::from_utf8(line.bytes()).unwrap_or("signal"));
+        // SAFETY: our own frame.
+        let context = unsafe { *uc.add(5).cast::<[u64; 18]>() };
+        let what = format_args!("signal {sig} in the partner, address {:#x}", info[2]);
+        report::panic(&what, |out| {
+            partner_registers(out, &context);
+            report::backtrace(out, "partner", Some(rip), context[10] as usize);
+            v.describe(out);
+        });
     }
     let s = &mut v.signals;
     s.info = info;
@@ -206,6 +203,19 @@ unsafe extern "C" fn arrived(sig: i32, info: *const Info, uc: *mut u64, number: 
     }
     s.pending.store(1, Ordering::Release);
     v.stop(true);
+}
+
+/// Adds the general registers of a ucontext.
+fn partner_registers(out: &mut report::Report, context: &[u64; 18]) {
+    const NAMES: [&str; 18] = [
+        "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "rdi", "rsi", "rbp", "rbx", "rdx",
+        "rax", "rcx", "rsp", "rip", "rflags",
+    ];
+    let mut values = [("", 0); 18];
+    for (to, (name, value)) in values.iter_mut().zip(NAMES.iter().zip(context)) {
+        *to = (name, *value);
+    }
+    report::registers(out, "partner", &values);
 }
 
 /// si_code.
