@@ -44,6 +44,7 @@ pub mod nr {
     pub const IOPL: usize = 172;
     pub const IOPERM: usize = 173;
     pub const GETTID: usize = 186;
+    pub const FUTEX: usize = 202;
     pub const EXIT_GROUP: usize = 231;
     pub const TGKILL: usize = 234;
     pub const PSELECT6: usize = 270;

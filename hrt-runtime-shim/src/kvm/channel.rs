@@ -161,7 +161,6 @@ mod call {
     pub const GETPGRP: usize = 111;
     pub const FSTATFS: usize = 138;
     pub const TIME: usize = 201;
-    pub const FUTEX: usize = 202;
     pub const SCHED_GETAFFINITY: usize = 204;
     pub const CLOCK_GETTIME: usize = 228;
 }
@@ -190,7 +189,7 @@ pub fn serves(number: usize) -> bool {
             | GETPPID
             | GETPGRP
             | TIME
-            | FUTEX
+            | nr::FUTEX
             | CLOCK_GETTIME
     )
 }
@@ -202,7 +201,7 @@ fn fits(number: usize, args: &[usize; 6]) -> bool {
         READ | WRITE | LSEEK | PREAD64 | PWRITE64 | READV | WRITEV => waits_for_nobody(args[0]),
         FSTAT => !descriptors::hidden(args[0]),
         // FUTEX_WAKE and FUTEX_WAKE_BITSET
-        FUTEX => matches!(args[1] & 0x7f, 1 | 10),
+        nr::FUTEX => matches!(args[1] & 0x7f, 1 | 10),
         // CLOCK_REALTIME, CLOCK_MONOTONIC and those made from them
         CLOCK_GETTIME => matches!(args[0], 0 | 1 | 4..=7 | 11),
         n => serves(n),
@@ -448,7 +447,7 @@ fn futex(word: &AtomicU32, operation: usize, value: u32) {
     // SAFETY: waits for or wakes on a word of ours.
     unsafe {
         raw::syscall4(
-            call::FUTEX,
+            nr::FUTEX,
             core::ptr::from_ref(word) as usize,
             operation,
             value as usize,
