@@ -48,6 +48,8 @@ pub struct Settings<'a> {
     pub trace: Output<'a>,
     /// `HRT_PATCH=0`: leave call sites as they are and let every call trap.
     pub patch: bool,
+    /// `HRT_CHANNEL=0`: on `kvm` every call that leaves the guest does so by an exit.
+    pub channel: bool,
     /// `HRT_RING`: the ring of the program on `kvm`; `None`: the best.
     pub ring: Option<u8>,
     /// `HRT_MEMORY`.
@@ -72,6 +74,7 @@ impl Default for Settings<'_> {
             stats: Output::Off,
             trace: Output::Off,
             patch: true,
+            channel: true,
             ring: None,
             memory: Memory::Arena,
         }
@@ -128,16 +131,16 @@ impl<'a> Settings<'a> {
                 }
             },
         };
-        s.patch = match get(b"HRT_PATCH") {
-            None | Some(b"1") => true,
-            Some(b"0") => false,
-            Some(_) => {
-                return Err(BadSetting {
-                    variable: "HRT_PATCH",
-                    expected: "0 or 1",
-                });
-            }
+        let switch = |variable: &'static str| match get(variable.as_bytes()) {
+            None | Some(b"1") => Ok(true),
+            Some(b"0") => Ok(false),
+            Some(_) => Err(BadSetting {
+                variable,
+                expected: "0 or 1",
+            }),
         };
+        s.patch = switch("HRT_PATCH")?;
+        s.channel = switch("HRT_CHANNEL")?;
         s.ring = match get(b"HRT_RING") {
             None => None,
             Some(b"0") => Some(0),
@@ -190,12 +193,13 @@ mod tests {
             ("HRT_TRACE", "syscalls:t"),
             ("HRT_PATCH", "0"),
             ("HRT_MEMORY", "keep"),
+            ("HRT_CHANNEL", "0"),
         ])
         .unwrap();
         assert_eq!(s.platform, Platform::Native);
         assert_eq!(s.stats, Output::File(b"out.json"));
         assert_eq!(s.trace, Output::File(b"t"));
-        assert!(!s.patch);
+        assert!(!s.patch && !s.channel);
         assert_eq!(s.memory, Memory::Keep);
         assert_eq!(read(&[("HRT_STATS", "1")]).unwrap().stats, Output::Stderr);
         assert_eq!(
@@ -238,6 +242,10 @@ mod tests {
         assert_eq!(
             read(&[("HRT_MEMORY", "all")]).unwrap_err().variable,
             "HRT_MEMORY"
+        );
+        assert_eq!(
+            read(&[("HRT_CHANNEL", "on")]).unwrap_err().variable,
+            "HRT_CHANNEL"
         );
         assert_eq!(read(&[("HRT_RING", "1")]).unwrap_err().variable, "HRT_RING");
     }

@@ -52,6 +52,7 @@ pub mod nr {
     pub const IOPL: usize = 172;
     pub const IOPERM: usize = 173;
     pub const GETTID: usize = 186;
+    pub const FUTEX: usize = 202;
     pub const CLOCK_GETTIME: usize = 228;
     pub const EXIT_GROUP: usize = 231;
     pub const TGKILL: usize = 234;

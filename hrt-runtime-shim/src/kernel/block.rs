@@ -13,8 +13,11 @@ pub const BLOCK_SIZE: usize = 64 * 1024;
 /// Where the signal stack starts in a block: SIGSYS, and handlers that ask for a signal stack, are entered there, so that
 /// the kernel needs nothing of the program's stack.
 pub const SIGNAL_STACK: usize = 8 * 1024;
+/// Where a page for the thread's polled channel is in a block, on `kvm` (`hosted` has its signal stack there): the one
+/// page that the program may write.
+pub const CHANNEL: usize = 28 * 1024;
 /// Where the kernel stack starts in a block; it reaches to the block's end.
-pub const KERNEL_STACK: usize = 28 * 1024;
+pub const KERNEL_STACK: usize = 32 * 1024;
 /// Blocks that are mapped at once.
 const CHUNK: usize = 4;
 /// Bytes of that mapping: one block more, for the alignment.
@@ -66,6 +69,14 @@ pub struct Block {
     reserved: u32,
     /// The thread's page-fault handler on `kvm`, by its alias; 0: none.
     pub fault_area: u64,
+    /// Address of the thread's channel on `kvm`; 0: nobody polls. Read by the guest and written by the server at any time.
+    pub channel: u64,
+    /// Time stamp of the last call that came by an exit and might have gone through the channel.
+    pub channel_last: u64,
+    /// How many such came one soon after the other.
+    pub channel_count: u32,
+    /// 1 if the thread would have its channel opened.
+    pub channel_wanted: AtomicU32,
     /// Next block in the list of all.
     next: AtomicPtr<Block>,
     /// Calls served, by number (counted only if a report was asked for).
@@ -222,6 +233,9 @@ unsafe fn reset(b: *mut Block) {
         (*b).borrowed = 0;
         (*b).moving = 0;
         (*b).fault_area = 0;
+        (*b).channel = 0;
+        (*b).channel_count = 0;
+        (*b).channel_wanted.store(0, Ordering::Relaxed);
         (*b).alt = AltStack::NONE;
     }
 }
@@ -233,6 +247,15 @@ unsafe fn reset(b: *mut Block) {
 pub unsafe fn give_back(b: *mut Block) {
     // SAFETY: the caller's promise.
     unsafe { (*b).state.store(FREE, Ordering::Release) }
+}
+
+/// Takes block `b` in the child of a fork, which has freed all but its own.
+///
+/// # Safety
+/// No thread may run on it.
+pub unsafe fn keep(b: *mut Block) {
+    // SAFETY: blocks in the list are mapped for ever.
+    unsafe { (*b).state.store(USED, Ordering::Relaxed) }
 }
 
 /// Unmaps the blocks of a process that was not hybridized after all.

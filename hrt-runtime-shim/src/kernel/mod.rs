@@ -87,11 +87,11 @@ pub fn begin(context: &Context) -> Result<*mut block::Block, &'static str> {
     Ok(b)
 }
 
-/// Sets up what every platform has: reports, call slots, which enter the kernel at `entry` if there is one, and the code that may
-/// be patched.
-pub fn set_up(platform: Platform, context: &Context, entry: Option<usize>) {
+/// Sets up what every platform has: reports, call slots, which enter the kernel at `entry` for the numbers that are not
+/// `direct`, and the code that may be patched.
+pub fn set_up(platform: Platform, context: &Context, entry: usize, direct: impl Fn(usize) -> bool) {
     observe::init(platform, &context.settings);
-    slots::init(entry);
+    slots::init(entry, direct);
     memory::init(context.settings.memory);
     if !context.settings.patch {
         patch::ENABLED.store(false, Ordering::Relaxed);

@@ -99,6 +99,8 @@ static PLATFORM: Name = Name(UnsafeCell::new(""));
 pub static RING: AtomicU16 = AtomicU16::new(3);
 /// How often a virtual CPU was left.
 pub static EXITS: AtomicU64 = AtomicU64::new(0);
+/// Calls that left the guest through the polled channel.
+pub static CHANNEL: AtomicU64 = AtomicU64::new(0);
 /// Page faults of the guest that the partner served.
 pub static FAULTS: AtomicU64 = AtomicU64::new(0);
 
@@ -243,7 +245,11 @@ fn json_report(t: &Totals, out: &mut Line<32768>, pid: u32) {
     let exits = EXITS.load(Ordering::Relaxed);
     if exits != 0 {
         let faults = FAULTS.load(Ordering::Relaxed);
-        let _ = write!(out, "\"exits\":{exits},\"faults\":{faults},");
+        let channel = CHANNEL.load(Ordering::Relaxed);
+        let _ = write!(
+            out,
+            "\"exits\":{exits},\"faults\":{faults},\"channel\":{channel},"
+        );
     }
     let (memory, heap) = super::memory::counts();
     let _ = write!(
@@ -279,7 +285,8 @@ fn text_report(t: &Totals, out: &mut Line<32768>, pid: u32) {
         let faults = FAULTS.load(Ordering::Relaxed);
         let _ = writeln!(
             out,
-            "  exits         {exits:>10}  of which {faults} page faults"
+            "  exits         {exits:>10}  of which {faults} page faults\n  channel       {:>10}  calls without an exit",
+            CHANNEL.load(Ordering::Relaxed)
         );
     }
     let (memory, heap) = super::memory::counts();

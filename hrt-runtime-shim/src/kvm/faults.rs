@@ -4,7 +4,7 @@
 use super::paging::{self, Mapping, PAGE, USER_END};
 use super::signals::{self, Trap};
 use super::vcpu::Vcpu;
-use crate::kernel::block::{self, BLOCK_SIZE, Block};
+use crate::kernel::block::{self, BLOCK_SIZE, Block, CHANNEL};
 use crate::kernel::{IMAGE, IMAGE_SIZE, memory, observe, user};
 use crate::raw;
 use crate::report;
@@ -101,6 +101,11 @@ fn clip(m: &Mapping, at: usize) -> Mapping {
     let mut m = *m;
     for r in kernel_ranges() {
         if r.contains(&at) {
+            if block::all().any(|b| (at & !(PAGE - 1)) == b as usize + CHANNEL) {
+                // A channel's page, which the program writes.
+                (m.start, m.end) = (at & !(PAGE - 1), (at & !(PAGE - 1)) + PAGE);
+                break;
+            }
             // In ring 0 nothing could keep the program from it; here it is read-only.
             m.write = false;
             m.start = m.start.max(r.start);

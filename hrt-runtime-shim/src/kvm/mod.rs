@@ -6,6 +6,7 @@
 //! [`threads`]) and goes back.
 
 mod api;
+mod channel;
 mod descriptors;
 mod faults;
 mod gate;
@@ -104,7 +105,10 @@ impl Machine for Kvm {
             unsafe { undo() };
             return Err(why);
         }
-        set_up(Self::PLATFORM, context, None);
+        set_up(Self::PLATFORM, context, channel::entry(), |n| {
+            !channel::serves(n)
+        });
+        channel::init(b, context.settings.channel);
         signals::init();
         name_memory();
         v.signals = signals::State::new();

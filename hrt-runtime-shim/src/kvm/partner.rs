@@ -5,7 +5,7 @@ use super::descriptors::{self, CLOSED};
 use super::paging::{self, PAGE};
 use super::signals::{self, KEPT};
 use super::vcpu::{self, Exit, Vcpu};
-use super::{faults, threads};
+use super::{channel, faults, threads};
 use crate::kernel::asm::int80;
 use crate::kernel::block::{self, Block};
 use crate::kernel::slots::{self, Slot};
@@ -41,6 +41,7 @@ fn syscall(b: *mut Block, v: &mut Vcpu) {
     let again = if let Some(slot) = Slot::containing(site) {
         // SAFETY: data of a slot that executes is complete.
         v.regs.rip = unsafe { (*slot.site()).ret } as u64;
+        channel::missed(b, number);
         slot.program_counter(slot.syscall(), rax)
     } else {
         TRAPS.fetch_add(1, Ordering::Relaxed);
@@ -112,6 +113,7 @@ fn served(v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isize {
 /// Serves a call that may take more than Linux.
 fn mediate(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isize {
     let [a0, a1, a2, a3, a4, a5] = *args;
+    channel::before(b, number, args);
     match number {
         nr::MMAP => mmap(v, args),
         nr::MPROTECT | nr::PKEY_MPROTECT => {

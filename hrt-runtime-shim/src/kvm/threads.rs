@@ -3,6 +3,7 @@
 //! A child that shares memory gets its block and virtual CPU from its parent, before Linux makes it: so the descriptor is in the
 //! tables of both. The child of a fork makes a VM of its own, since a VM belongs to one address space.
 
+use super::channel;
 use super::paging;
 use super::partner;
 use super::signals::KEPT;
@@ -125,6 +126,10 @@ fn start(
         (*child).deferred_mask = mask;
     }
     let joins = flags & flag::THREAD != 0 && !children::borrows(b);
+    if joins && flags & flag::SHARED != flag::SHARED {
+        // It has descriptors or directories of its own.
+        channel::forbid();
+    }
     if joins {
         LIVE.fetch_add(1, Ordering::AcqRel);
     }
@@ -194,6 +199,7 @@ fn copy(
         // SAFETY: the calling thread's own block.
         unsafe { children::copied(b) };
         LIVE.store(1, Ordering::Relaxed);
+        channel::after_fork(b);
         if stack != 0 {
             v.regs.rsp = stack as u64;
         }
@@ -244,6 +250,12 @@ pub fn exit(b: *mut Block, v: &mut Vcpu, status: usize, report: impl FnOnce()) -
             options(noreturn)
         );
     }
+}
+
+/// Threads of this process.
+#[must_use]
+pub fn live() -> usize {
+    LIVE.load(Ordering::Relaxed)
 }
 
 /// True if the calling thread is its process's only one, and its memory's.

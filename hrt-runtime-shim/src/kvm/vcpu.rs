@@ -856,26 +856,102 @@ impl Vcpu {
         }
     }
 
-    /// Reports a state that should not be, with the guest's registers, and ends the process.
+    /// Reports a state that should not be, with all that the virtual CPU tells, and ends the process.
     pub fn die(&self, what: &str, code: isize) -> ! {
+        report::panic(&format_args!("{what} ({code})"), |out| self.describe(out))
+    }
+
+    /// Adds the state of the virtual CPU and that of the program to a report.
+    pub fn describe(&self, out: &mut report::Report) {
+        if !self.exists() {
+            return;
+        }
         // SAFETY: the structure that KVM shares.
         let run = unsafe { &*self.run };
+        let name = match run.exit_reason {
+            exit::UNKNOWN => "unknown",
+            exit::IO => "port",
+            exit::HLT => "hlt",
+            exit::MMIO => "access to no memory",
+            exit::SHUTDOWN => "shutdown: an exception while one was being delivered, thrice",
+            exit::FAIL_ENTRY => "the processor refuses the state",
+            exit::INTR => "signal",
+            exit::INTERNAL_ERROR => "KVM cannot go on",
+            _ => "",
+        };
+        let _ = writeln!(out, "  exit: reason {} ({name})", run.exit_reason);
+        if matches!(run.exit_reason, exit::FAIL_ENTRY | exit::INTERNAL_ERROR) {
+            // Of the first, why; of the other, the kind of error and how many words tell of it.
+            let word = |at: usize| {
+                let b = &run.rest[at..at + 8];
+                u64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]])
+            };
+            let first = u64::from_le_bytes([
+                run.direction,
+                run.size,
+                run.port as u8,
+                (run.port >> 8) as u8,
+                run.count as u8,
+                (run.count >> 8) as u8,
+                (run.count >> 16) as u8,
+                (run.count >> 24) as u8,
+            ]);
+            let _ = writeln!(
+                out,
+                "    told by KVM: {first:#x} {:#x} {:#x} {:#x}",
+                run.data_offset,
+                word(0),
+                word(8)
+            );
+        }
         let (r, s) = (&run.regs, self.sregs());
-        let mut line: report::Line<1024> = report::Line::new();
-        let _ = write!(
-            line,
-            "{what} ({code}), exit {}, rip {:#x} rsp {:#x} rax {:#x} rcx {:#x} cs {:#x} cr2 {:#x} cr3 {:#x}; program: rip {:#x} rsp {:#x}",
-            run.exit_reason,
-            r.rip,
-            r.rsp,
-            r.rax,
-            r.rcx,
-            s.cs.selector,
-            s.cr2,
-            s.cr3,
-            self.regs.rip,
-            self.regs.rsp,
+        report::registers(
+            out,
+            "guest",
+            &[
+                ("rip", r.rip),
+                ("rsp", r.rsp),
+                ("rbp", r.rbp),
+                ("rflags", r.rflags),
+                ("rax", r.rax),
+                ("rbx", r.rbx),
+                ("rcx", r.rcx),
+                ("rdx", r.rdx),
+                ("rsi", r.rsi),
+                ("rdi", r.rdi),
+                ("r8", r.r8),
+                ("r9", r.r9),
+                ("r10", r.r10),
+                ("r11", r.r11),
+                ("r12", r.r12),
+                ("r13", r.r13),
+                ("r14", r.r14),
+                ("r15", r.r15),
+                ("cs", u64::from(s.cs.selector)),
+                ("ss", u64::from(s.ss.selector)),
+                ("cr0", s.cr0),
+                ("cr2", s.cr2),
+                ("cr3", s.cr3),
+                ("cr4", s.cr4),
+                ("efer", s.efer),
+                ("fs", s.fs.base),
+                ("gs", s.gs.base),
+                ("tss", s.tr.base),
+                ("gdt", s.gdt.base),
+                ("limit", u64::from(s.gdt.limit)),
+                ("idt", s.idt.base),
+                ("limit", u64::from(s.idt.limit)),
+            ],
         );
-        report::fatal(core::str::from_utf8(line.bytes()).unwrap_or(what))
+        // The kernel's part is executed at its alias.
+        let rip = r.rip as usize;
+        let rip = if in_gate(r.rip) { rip - ALIAS } else { rip };
+        report::backtrace(out, "guest", Some(rip), r.rbp as usize);
+        let p = &self.regs;
+        report::registers(
+            out,
+            "program, when it was last left",
+            &[("rip", p.rip), ("rsp", p.rsp), ("rax", p.rax)],
+        );
     }
 }
