@@ -10,3 +10,4 @@ pub mod names;
 pub mod platform;
 pub mod settings;
 pub mod sites;
+pub mod threads;
