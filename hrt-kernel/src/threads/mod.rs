@@ -2,7 +2,7 @@
 //! what the monitor decides. The machine (stacks, switches, Linux threads) is behind [`Host`].
 //!
 //! A thread that waits has a [`wait::Waiter`] on its own stack. Whoever ends the wait moves the waiter's state to *woken*, and readies the
-//! thread if it had already stopped executing; so waking and timing out can meet in any order.
+//! thread if it had already stopped executing; so waking and a deadline can meet in any order.
 
 pub mod run;
 pub mod sync;
@@ -46,8 +46,8 @@ pub trait Host {
     /// Lets other threads execute, the caller later.
     fn give_way();
 
-    /// Stops the calling thread until the waiter is woken, at the latest at `deadline` ([`NEVER`], or nanoseconds of the monotonic clock),
-    /// when the host wakes it itself.
+    /// Stops the calling thread until its waiter is woken, or until `deadline` ([`NEVER`], or nanoseconds of the monotonic clock), when the
+    /// host lets it expire.
     ///
     /// # Safety
     /// `waiter` must be the caller's own.

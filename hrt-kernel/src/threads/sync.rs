@@ -65,18 +65,31 @@ impl Waiting {
         drop(held);
         // SAFETY: our own waiter.
         unsafe { H::park(&w, deadline) };
-        if deadline != NEVER {
-            let _held = self.lock.take::<H>();
-            // SAFETY: the lock is held; a waiter that is still there was woken by its deadline.
-            unsafe {
-                if w.is_queued() {
-                    self.queue().remove(&w);
-                    return Err(Error::TimedOut);
-                }
-            }
+        // SAFETY: our own waiter and queue.
+        if deadline != NEVER && unsafe { give_up::<H>(&w, &self.lock, &self.queue) } {
+            return Err(Error::TimedOut);
         }
         Ok(None)
     }
+}
+
+/// Takes a waiter whose deadline may have passed out of its queue; false if another thread has done so, which has then woken it.
+///
+/// # Safety
+/// The waiter must have been put into that queue, whose lock is `lock`.
+unsafe fn give_up<H: Host>(w: &Waiter, lock: &Lock, queue: &UnsafeCell<Queue>) -> bool {
+    {
+        let _held = lock.take::<H>();
+        // SAFETY: the caller's promise; the lock is held.
+        unsafe {
+            if w.is_queued() {
+                (*queue.get()).remove(w);
+                return true;
+            }
+        }
+    }
+    w.settle::<H>();
+    false
 }
 
 /// A mutex's behaviour, by glibc's numbers (`PTHREAD_MUTEX_*_NP`).
@@ -216,12 +229,8 @@ impl Mutex {
                 return Ok(());
             }
             H::park(&w, deadline);
-            if deadline != NEVER {
-                let _held = self.lock.take::<H>();
-                if w.is_queued() {
-                    (*self.queue.get()).remove(&w);
-                    return Err(Error::TimedOut);
-                }
+            if deadline != NEVER && give_up::<H>(&w, &self.lock, &self.queue) {
+                return Err(Error::TimedOut);
             }
         }
         Ok(())
@@ -346,32 +355,17 @@ impl Condition {
         let depth = match mutex.release::<H>() {
             Ok(depth) => depth,
             Err(e) => {
-                let _held = self.waiting.lock.take::<H>();
-                // SAFETY: the lock is held. Somebody may have signalled us: that one is lost, as the caller broke the rules.
-                unsafe {
-                    if w.is_queued() {
-                        self.waiting.queue().remove(&w);
-                        return Err(e);
-                    }
-                }
-                // SAFETY: our own waiter; its wake may still be on the way.
-                unsafe { H::park(&w, NEVER) };
+                // Somebody may have signalled us: that one is lost, as the caller broke the rules.
+                // SAFETY: our own waiter and queue.
+                unsafe { give_up::<H>(&w, &self.waiting.lock, &self.waiting.queue) };
                 return Err(e);
             }
         };
         // SAFETY: our own waiter.
         unsafe { H::park(&w, deadline) };
-        let mut timed_out = false;
-        if deadline != NEVER {
-            let _held = self.waiting.lock.take::<H>();
-            // SAFETY: the lock is held.
-            unsafe {
-                if w.is_queued() {
-                    self.waiting.queue().remove(&w);
-                    timed_out = true;
-                }
-            }
-        }
+        let timed_out = deadline != NEVER
+            // SAFETY: our own waiter and queue.
+            && unsafe { give_up::<H>(&w, &self.waiting.lock, &self.waiting.queue) };
         let locked = mutex.lock::<H>(NEVER);
         mutex.restore(depth);
         locked?;

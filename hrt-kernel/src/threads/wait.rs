@@ -61,11 +61,14 @@ pub const WAITING: u32 = 0;
 pub const PARKED: u32 = 1;
 /// The wait is over.
 pub const WOKEN: u32 = 2;
+/// Its deadline has passed.
+pub const LATE: u32 = 3;
 
 /// A thread that waits, on its own stack.
+#[repr(C)]
 #[derive(Debug)]
 pub struct Waiter {
-    /// [`WAITING`], [`PARKED`] or [`WOKEN`].
+    /// [`WAITING`], [`PARKED`], [`WOKEN`] or [`LATE`].
     pub state: AtomicU32,
     /// What it waits for, as its object understands it.
     pub tag: u32,
@@ -74,6 +77,7 @@ pub struct Waiter {
     links: UnsafeCell<Links>,
 }
 
+#[repr(C)]
 #[derive(Debug)]
 struct Links {
     next: *mut Waiter,
@@ -108,6 +112,34 @@ impl Waiter {
             if (*state).swap(WOKEN, Ordering::AcqRel) == PARKED {
                 H::ready(thread, state);
             }
+        }
+    }
+
+    /// The deadline has passed: the thread goes on, unless it has been woken. Does nothing the second time.
+    ///
+    /// # Safety
+    /// `this` must be alive.
+    pub unsafe fn expire<H: Host>(this: *const Waiter) {
+        // SAFETY: the caller's promise; nothing of it is used after the exchange.
+        unsafe {
+            let (thread, state) = ((*this).thread, &raw const (*this).state);
+            let mut was = (*state).load(Ordering::Relaxed);
+            while was == WAITING || was == PARKED {
+                match (*state).compare_exchange(was, LATE, Ordering::AcqRel, Ordering::Relaxed) {
+                    Ok(PARKED) => return H::ready(thread, state),
+                    Ok(_) => return,
+                    Err(now) => was = now,
+                }
+            }
+        }
+    }
+
+    /// Waits for the wake of a waiter that somebody has taken out of its queue, but whose deadline has passed before: until then it must not go.
+    pub fn settle<H: Host>(&self) {
+        let mut turns = 0;
+        while self.state.load(Ordering::Acquire) != WOKEN {
+            turns += 1;
+            H::relax(turns);
         }
     }
 

@@ -15,7 +15,7 @@ pub struct Seen {
 /// Nanoseconds between two looks when something is to be expected.
 pub const SHORT: u64 = 1_000_000;
 /// At most so many when nothing is.
-pub const LONG: u64 = 16_000_000;
+pub const LONG: u64 = 4_000_000;
 
 /// The monitor's memory of one group.
 #[derive(Clone, Copy, Debug, Default)]

@@ -68,6 +68,8 @@ pub struct Block {
     pub fault_area: u64,
     /// Next block in the list of all.
     next: AtomicPtr<Block>,
+    /// What kernel threads keep of this Linux thread.
+    pub local: crate::threads::Local,
     /// Calls served, by number (counted only if a report was asked for).
     pub counts: [AtomicU64; TABLE_SIZE],
 }
@@ -223,6 +225,7 @@ unsafe fn reset(b: *mut Block) {
         (*b).moving = 0;
         (*b).fault_area = 0;
         (*b).alt = AltStack::NONE;
+        (*b).local.reset();
     }
 }
 

@@ -94,6 +94,7 @@ pub fn set_up(platform: Platform, context: &Context, entry: Option<usize>) {
     }
     let lock = slots::lock();
     modules::init(&context.start, &lock);
+    crate::threads::init(&lock);
 }
 
 /// Undoes [`begin`].

@@ -7,6 +7,7 @@ use super::block::{self, Block};
 use super::{CONFINED, STARTED, TRAPS, patch, user};
 use crate::raw::{self, nr};
 use crate::report::Line;
+use crate::threads::{self, groups};
 use core::cell::UnsafeCell;
 use core::fmt::Write;
 use core::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
@@ -244,6 +245,17 @@ fn json_report(t: &Totals, out: &mut Line<32768>, pid: u32) {
         let faults = FAULTS.load(Ordering::Relaxed);
         let _ = write!(out, "\"exits\":{exits},\"faults\":{faults},");
     }
+    let created = threads::CREATED.load(Ordering::Relaxed);
+    if created != 0 {
+        let _ = write!(
+            out,
+            "\"kernel_threads\":{{\"created\":{created},\"switches\":{},\"stolen\":{},\"carriers\":{},\"rescues\":{}}},",
+            groups::switches(),
+            groups::STOLEN.load(Ordering::Relaxed),
+            groups::carriers(),
+            groups::RESCUES.load(Ordering::Relaxed),
+        );
+    }
     let _ = writeln!(
         out,
         "\"sites_patched\":{},\"sud_traps\":{},\"threads\":{},\"signals\":{}}}",
@@ -273,6 +285,17 @@ fn text_report(t: &Totals, out: &mut Line<32768>, pid: u32) {
         let _ = writeln!(
             out,
             "  exits         {exits:>10}  of which {faults} page faults"
+        );
+    }
+    let created = threads::CREATED.load(Ordering::Relaxed);
+    if created != 0 {
+        let _ = writeln!(
+            out,
+            "  kernel threads {created:>9}  {} switches, {} to another group; {} carriers, {} of them for one that did not come back",
+            groups::switches(),
+            groups::STOLEN.load(Ordering::Relaxed),
+            groups::carriers(),
+            groups::RESCUES.load(Ordering::Relaxed),
         );
     }
     const CLASS: [&str; 3] = ["local", "forwarded", "mediated"];

@@ -1,6 +1,6 @@
 //! The objects, used by Linux's threads.
 
-use super::super::wait::{PARKED, WAITING, WOKEN};
+use super::super::wait::{LATE, PARKED, WAITING, WOKEN};
 use super::*;
 use std::collections::HashMap;
 use std::sync::Mutex as StdMutex;
@@ -55,7 +55,7 @@ impl Host for Std {
         {
             return;
         }
-        while w.state.load(Ordering::Acquire) != WOKEN {
+        while ![WOKEN, LATE].contains(&w.state.load(Ordering::Acquire)) {
             if deadline == NEVER {
                 thread::park();
                 continue;
@@ -63,7 +63,7 @@ impl Host for Std {
             match deadline.checked_sub(now()) {
                 Some(left) if left > 0 => thread::park_timeout(Duration::from_nanos(left)),
                 // SAFETY: alive until woken.
-                _ => unsafe { Waiter::wake::<Std>(w) },
+                _ => unsafe { Waiter::expire::<Std>(w) },
             }
         }
     }
