@@ -19,6 +19,7 @@ pub const KERNEL_STACK: usize = 28 * 1024;
 const CHUNK: usize = 4;
 /// Bytes of that mapping: one block more, for the alignment.
 const MAPPED: usize = (CHUNK + 1) * BLOCK_SIZE;
+const _: () = assert!(CHUNK * size_of::<crate::threads::Local>() <= 4096);
 
 /// `state` of a block that any thread may take.
 pub const FREE: u32 = 0;
@@ -61,6 +62,8 @@ pub struct Block {
     pub sigsys_info: [u64; 16],
     /// The program's own alternate signal stack (sigaltstack(2)).
     pub alt: AltStack,
+    /// What kernel threads keep of this Linux thread, in memory that the program may write.
+    pub local: *mut crate::threads::Local,
     /// 1 while a signal frame is moved to the program's stack.
     pub moving: u32,
     reserved: u32,
@@ -68,8 +71,6 @@ pub struct Block {
     pub fault_area: u64,
     /// Next block in the list of all.
     next: AtomicPtr<Block>,
-    /// What kernel threads keep of this Linux thread.
-    pub local: crate::threads::Local,
     /// Calls served, by number (counted only if a report was asked for).
     pub counts: [AtomicU64; TABLE_SIZE],
 }
@@ -123,6 +124,7 @@ pub mod offset {
     pub const DEFERRED_MASK: usize = 48;
     pub const SAVE: usize = 56;
     pub const SIGNALS: usize = 104;
+    pub const LOCAL: usize = 272;
 }
 
 const _: () = {
@@ -138,6 +140,7 @@ const _: () = {
     assert!(offset_of!(Block, deferred_mask) == offset::DEFERRED_MASK);
     assert!(offset_of!(Block, save) == offset::SAVE);
     assert!(offset_of!(Block, signals) == offset::SIGNALS);
+    assert!(offset_of!(Block, local) == offset::LOCAL);
     assert!(size_of::<Block>() <= SIGNAL_STACK);
 };
 
@@ -186,6 +189,12 @@ pub fn take() -> Result<*mut Block, isize> {
         FIRST.store(at as usize, Ordering::Relaxed);
     }
     let first = (at as usize).next_multiple_of(BLOCK_SIZE);
+    // What the alignment leaves, which is not the kernel's alone: at least a page on one side.
+    let rest = if first > at as usize {
+        at as usize
+    } else {
+        first + CHUNK * BLOCK_SIZE
+    };
     let mut mine = null_mut();
     for i in 0..CHUNK {
         let b = (first + i * BLOCK_SIZE) as *mut Block;
@@ -194,6 +203,7 @@ pub fn take() -> Result<*mut Block, isize> {
             (*b).this = b as usize;
             (*b).stack_top = b as usize + BLOCK_SIZE;
             (*b).alt = AltStack::NONE;
+            (*b).local = (rest as *mut crate::threads::Local).add(i);
             if i == 0 {
                 (*b).state.store(USED, Ordering::Relaxed);
                 mine = b;
@@ -225,7 +235,7 @@ unsafe fn reset(b: *mut Block) {
         (*b).moving = 0;
         (*b).fault_area = 0;
         (*b).alt = AltStack::NONE;
-        (*b).local.reset();
+        (*(*b).local).reset();
     }
 }
 

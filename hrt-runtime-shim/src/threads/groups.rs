@@ -100,6 +100,7 @@ pub enum After {
 struct Groups([Group; GROUPS]);
 // SAFETY: all of it is atomic or has a lock.
 unsafe impl Sync for Groups {}
+#[unsafe(link_section = ".bss.hrt_shared")]
 static ALL: Groups = Groups(
     [const {
         Group {
@@ -112,6 +113,7 @@ static ALL: Groups = Groups(
 struct Carriers(UnsafeCell<[Carrier; CARRIERS]>);
 // SAFETY: a carrier's fields that are not atomic are used by its own Linux thread only, or before that exists.
 unsafe impl Sync for Carriers {}
+#[unsafe(link_section = ".bss.hrt_shared")]
 static CARRIERS_MEMORY: Carriers = Carriers(UnsafeCell::new(
     [const {
         Carrier {
@@ -131,23 +133,34 @@ static CARRIERS_MEMORY: Carriers = Carriers(UnsafeCell::new(
 ));
 
 /// Groups in use; 0: nothing has been started.
+#[unsafe(link_section = ".bss.hrt_shared")]
 static COUNT: AtomicUsize = AtomicUsize::new(0);
+#[unsafe(link_section = ".bss.hrt_shared")]
 static MADE: AtomicUsize = AtomicUsize::new(0);
+#[unsafe(link_section = ".bss.hrt_shared")]
 static STARTED: AtomicBool = AtomicBool::new(false);
+#[unsafe(link_section = ".bss.hrt_shared")]
 static STARTING: Lock = Lock::new();
 /// Carriers that sleep.
+#[unsafe(link_section = ".bss.hrt_shared")]
 static SLEEPERS: AtomicUsize = AtomicUsize::new(0);
 /// Carriers that look for work.
+#[unsafe(link_section = ".bss.hrt_shared")]
 static LOOKING: AtomicUsize = AtomicUsize::new(0);
 /// Where the next thread goes that a Linux thread makes ready.
+#[unsafe(link_section = ".bss.hrt_shared")]
 static TURN: AtomicUsize = AtomicUsize::new(0);
 /// The signal mask of carriers.
+#[unsafe(link_section = ".bss.hrt_shared")]
 static MASK: AtomicU64 = AtomicU64::new(0);
 /// A function like pthread_create(3) that makes carriers, so that libc knows of them; 0: clone(2).
+#[unsafe(link_section = ".bss.hrt_shared")]
 pub static MAKER: AtomicUsize = AtomicUsize::new(0);
 /// Threads that were taken from another group.
+#[unsafe(link_section = ".bss.hrt_shared")]
 pub static STOLEN: AtomicU64 = AtomicU64::new(0);
 /// Times that a group was given another carrier.
+#[unsafe(link_section = ".bss.hrt_shared")]
 pub static RESCUES: AtomicU64 = AtomicU64::new(0);
 
 /// The groups in use.

@@ -30,7 +30,9 @@ struct Key {
 // SAFETY: the destructor is written under the lock, before the generation makes it known.
 unsafe impl Sync for Key {}
 
+#[unsafe(link_section = ".bss.hrt_shared")]
 static LOCK: Lock = Lock::new();
+#[unsafe(link_section = ".bss.hrt_shared")]
 static ALL: [Key; KEYS] = [const {
     Key {
         generation: AtomicUsize::new(0),

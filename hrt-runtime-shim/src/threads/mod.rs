@@ -6,6 +6,10 @@
 //!
 //! Everything here is called by the program, on the stack of the calling thread, which may also be a plain Linux thread: that one waits by futex(2).
 //!
+//! # Memory
+//! These functions execute in the program's place, on `kvm` in the guest, which may not write what is the kernel's. So all that they write lies in the
+//! image's part `.bss.hrt_shared`, in memory of its own, or in the program's objects.
+//!
 //! # Signals
 //! A handler of the program may interrupt these functions anywhere. While one of them works (`Local::inside`) others that a handler calls are
 //! refused, but for those that only post something, which are done as soon as the interrupted one is.
@@ -29,15 +33,17 @@ use hrt_kernel::threads::{Host, NEVER};
 use thread::Thread;
 
 /// Kernel threads ever created in this process.
+#[unsafe(link_section = ".bss.hrt_shared")]
 pub static CREATED: AtomicU64 = AtomicU64::new(0);
 /// Kernel threads that live.
+#[unsafe(link_section = ".bss.hrt_shared")]
 pub static LIVE: AtomicUsize = AtomicUsize::new(0);
 
 /// Posts that can wait for an interrupted function to be done.
 const POSTS: usize = 6;
 
-/// What a Linux thread keeps here, in its block.
-#[repr(C)]
+/// What a Linux thread keeps here.
+#[repr(C, align(64))]
 pub struct Local {
     /// The thread that executes; null: none yet, or a carrier that has none.
     pub thread: *mut Thread,
@@ -71,8 +77,15 @@ impl Local {
 /// The calling Linux thread's. A kernel thread gets another one whenever it has stopped.
 #[inline(always)]
 pub fn local() -> *mut Local {
-    // SAFETY: the calling thread's own block.
-    unsafe { &raw mut (*block::current()).local }
+    let l: *mut Local;
+    // SAFETY: the GS base of a hybridized thread is its block.
+    unsafe {
+        core::arch::asm!(
+            "movq %gs:{at}, {}", out(reg) l, at = const block::offset::LOCAL,
+            options(att_syntax, nostack, readonly, preserves_flags)
+        );
+    }
+    l
 }
 
 /// The thread that calls.

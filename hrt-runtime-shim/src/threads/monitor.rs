@@ -63,13 +63,16 @@ struct Timers {
 }
 // SAFETY: the heap is used under the lock.
 unsafe impl Sync for Timers {}
+#[unsafe(link_section = ".bss.hrt_shared")]
 static TIMERS: Timers = Timers {
     lock: Lock::new(),
     heap: UnsafeCell::new(Heap::new()),
 };
 
+#[unsafe(link_section = ".bss.hrt_shared")]
 static STARTED: AtomicBool = AtomicBool::new(false);
 /// A futex: 0 while the monitor works, 1 while it sleeps for a time, 2 while it sleeps until it is woken.
+#[unsafe(link_section = ".bss.hrt_shared")]
 static SLEEP: AtomicU32 = AtomicU32::new(0);
 const WORKS: u32 = 0;
 const DOZES: u32 = 1;

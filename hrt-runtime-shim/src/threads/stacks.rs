@@ -34,6 +34,7 @@ struct Class {
 // SAFETY: the cells are used under the lock.
 unsafe impl Sync for Class {}
 
+#[unsafe(link_section = ".bss.hrt_shared")]
 static FREE: [Class; CLASSES] = [const {
     Class {
         lock: Lock::new(),
@@ -41,6 +42,7 @@ static FREE: [Class; CLASSES] = [const {
         rest: UnsafeCell::new((0, 0)),
     }
 }; CLASSES];
+#[unsafe(link_section = ".bss.hrt_shared")]
 static GUARDS: AtomicUsize = AtomicUsize::new(0);
 
 /// The class of the smallest stack of at least `size` bytes.

@@ -76,7 +76,8 @@ pub struct Thread {
     pub values: [keys::Value; INLINE],
 }
 
-static NUMBERS: AtomicU64 = AtomicU64::new(1);
+#[unsafe(link_section = ".bss.hrt_shared")]
+static NUMBERS: AtomicU64 = AtomicU64::new(0);
 
 /// Makes a thread that executes `function(argument)` on a stack of `size` bytes at least (0: the usual).
 ///
@@ -109,7 +110,7 @@ pub fn create(
         (*t).joiner = core::ptr::null();
         (*t).function = function;
         (*t).argument = argument;
-        (*t).number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+        (*t).number = NUMBERS.fetch_add(1, Ordering::Relaxed) + 1;
         (*t).fiber = null_mut();
         (*t).rsp = switch::prepare((*t).top & !15, begin, t as usize);
         (*t).magic.store(ALIVE, Ordering::Release);
@@ -282,6 +283,7 @@ struct Records {
 }
 // SAFETY: the cell is used under the lock.
 unsafe impl Sync for Records {}
+#[unsafe(link_section = ".bss.hrt_shared")]
 static RECORDS: Records = Records {
     lock: Lock::new(),
     rest: UnsafeCell::new((0, 0)),
@@ -314,7 +316,7 @@ pub unsafe fn renew(t: *mut Thread) {
     unsafe {
         (*t).linux = true;
         (*t).magic.store(ALIVE, Ordering::Relaxed);
-        (*t).number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+        (*t).number = NUMBERS.fetch_add(1, Ordering::Relaxed) + 1;
         (*t).fiber = null_mut();
         if (*t).has_values {
             keys::forget(t);
