@@ -17,11 +17,15 @@ pub const SHORT: u64 = 1_000_000;
 /// At most so many when nothing is.
 pub const LONG: u64 = 4_000_000;
 
+/// Looks in a row at which a thread may be found computing before others get a carrier beside it.
+pub const COMPUTES: u32 = 10;
+
 /// The monitor's memory of one group.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Watched {
     switches: u64,
-    waited: bool,
+    time: u64,
+    looks: u32,
 }
 
 impl Watched {
@@ -30,22 +34,32 @@ impl Watched {
     pub const fn new() -> Self {
         Watched {
             switches: 0,
-            waited: false,
+            time: 0,
+            looks: 0,
         }
     }
 
-    /// Takes in what was seen; true if the group needs another Linux thread: at two looks in a row the same thread was executing, and
-    /// others waited.
-    pub fn stuck(&mut self, seen: Seen) -> bool {
-        let same = seen.switches == self.switches && self.waited;
-        self.switches = seen.switches;
-        self.waited = seen.busy && seen.queued > 0;
-        if same && self.waited {
-            // Its next thread gets its time.
-            self.waited = false;
-            return true;
+    /// Takes in what was seen; true if the group needs another carrier. `time` tells the processor time that its carrier has used.
+    ///
+    /// The carrier has not switched since the last look although threads wait; and either it has used no time, so it waits in Linux,
+    /// or it has been so at [`COMPUTES`] looks.
+    pub fn stuck(&mut self, seen: Seen, time: impl FnOnce() -> u64) -> bool {
+        if !seen.busy || seen.queued == 0 {
+            self.looks = 0;
+            return false;
         }
-        false
+        let same = self.looks > 0 && seen.switches == self.switches;
+        let time = time();
+        let used = time != self.time;
+        self.switches = seen.switches;
+        self.time = time;
+        self.looks = if same { self.looks + 1 } else { 1 };
+        let stuck = same && (!used || self.looks > COMPUTES);
+        if stuck {
+            // Its next thread gets its time.
+            self.looks = 0;
+        }
+        stuck
     }
 }
 
@@ -72,20 +86,36 @@ mod tests {
     }
 
     #[test]
-    fn only_a_group_that_keeps_others_waiting_is_stuck() {
-        let mut w = Watched::default();
-        assert!(!w.stuck(seen(0, 3, true)), "the first look tells nothing");
-        assert!(w.stuck(seen(0, 3, true)));
-        assert!(!w.stuck(seen(0, 3, true)), "its new thread gets its time");
-        assert!(w.stuck(seen(0, 2, true)));
-        assert!(!w.stuck(seen(9, 2, true)));
-        assert!(!w.stuck(seen(10, 2, true)), "it switches");
-        assert!(!w.stuck(seen(10, 0, true)), "nobody waits");
-        assert!(!w.stuck(seen(10, 1, true)), "somebody has just come");
+    fn a_group_whose_carrier_waits_is_stuck() {
+        let mut w = Watched::new();
         assert!(
-            !w.stuck(seen(10, 1, false)),
+            !w.stuck(seen(0, 3, true), || 5),
+            "the first look tells nothing"
+        );
+        assert!(w.stuck(seen(0, 3, true), || 5));
+        assert!(
+            !w.stuck(seen(0, 3, true), || 7),
+            "its new carrier gets its time"
+        );
+        assert!(w.stuck(seen(0, 2, true), || 7));
+        assert!(!w.stuck(seen(9, 2, true), || 7));
+        assert!(!w.stuck(seen(10, 2, true), || 7), "it switches");
+        assert!(!w.stuck(seen(10, 0, true), || 7), "nobody waits");
+        assert!(!w.stuck(seen(10, 1, true), || 7), "somebody has just come");
+        assert!(
+            !w.stuck(seen(10, 1, false), || 7),
             "it sleeps, and is woken otherwise"
         );
+    }
+
+    #[test]
+    fn one_that_computes_is_after_a_while() {
+        let mut w = Watched::new();
+        for look in 0..COMPUTES {
+            assert!(!w.stuck(seen(4, 1, true), || u64::from(look)));
+        }
+        assert!(w.stuck(seen(4, 1, true), || 99));
+        assert!(!w.stuck(seen(4, 1, true), || 100));
     }
 
     #[test]

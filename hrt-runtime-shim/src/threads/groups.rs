@@ -7,6 +7,7 @@ use super::monitor;
 use super::switch::{self, hrt_clone_carrier, hrt_switch};
 use super::thread::{self, Thread};
 use super::{Machine, futex_wait, futex_wake, local};
+use crate::kernel::block;
 use crate::raw::{self, errno, nr};
 use crate::report;
 use core::cell::UnsafeCell;
@@ -44,6 +45,8 @@ const SPARE: u32 = 2;
 pub struct Carrier {
     /// Threads switched to.
     pub switches: AtomicU64,
+    /// Its Linux thread's id.
+    id: AtomicU32,
     /// What it does when it executes no thread: a futex.
     asleep: AtomicU32,
     /// The group it works for, by number from 1 on; 0: none.
@@ -118,6 +121,7 @@ static CARRIERS_MEMORY: Carriers = Carriers(UnsafeCell::new(
     [const {
         Carrier {
             switches: AtomicU64::new(0),
+            id: AtomicU32::new(0),
             asleep: AtomicU32::new(AWAKE),
             group_number: AtomicUsize::new(0),
             home: 0,
@@ -334,6 +338,7 @@ unsafe extern "C" fn work(c: usize) -> usize {
     unsafe {
         (*l).carrier = c;
         (*l).thread = null_mut();
+        (*c).id.store((*block::current()).tid, Ordering::Relaxed);
         (*c).fs = switch::fs();
         (*c).fs_now = (*c).fs;
     }
@@ -651,6 +656,29 @@ pub fn switches_of(g: &Group) -> u64 {
         // SAFETY: as above.
         false => unsafe { (*c).switches.load(Ordering::Relaxed) },
     }
+}
+
+/// Processor time that the group's carrier has used, in ns: by its clock (clock_getcpuclockid(3)).
+pub fn time_of(g: &Group) -> u64 {
+    const SCHED: i32 = 2 | 4; // CPUCLOCK_SCHED | CPUCLOCK_PERTHREAD_MASK (Linux, `include/linux/posix-timers_types.h`)
+    let c = g.carrier.load(Ordering::Acquire);
+    if c.is_null() {
+        return 0;
+    }
+    // SAFETY: as above.
+    let clock = (!(unsafe { (*c).id.load(Ordering::Relaxed) } as i32) << 3) | SCHED;
+    let mut t = [0u64; 2];
+    // SAFETY: writes a local.
+    unsafe {
+        raw::syscall4(
+            nr::CLOCK_GETTIME,
+            clock as usize,
+            (&raw mut t) as usize,
+            0,
+            0,
+        )
+    };
+    t[0] * 1_000_000_000 + t[1]
 }
 
 /// Gives group `number`, whose carrier does not come back, another one: a spare, or a new one. Only the monitor does so.

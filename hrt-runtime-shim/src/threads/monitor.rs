@@ -158,7 +158,7 @@ unsafe extern "C" fn work(_: usize) -> usize {
             };
             queued |= seen.queued > 0;
             busy |= seen.busy;
-            if watched[i].stuck(seen) {
+            if watched[i].stuck(seen, || groups::time_of(g)) {
                 groups::rescue(i);
             }
         }
