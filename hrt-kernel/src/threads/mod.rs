@@ -40,6 +40,9 @@ pub trait Host {
     /// Identifies the calling thread; never 0, and its own while it lives.
     fn current() -> usize;
 
+    /// For how many turns a lock that another thread holds is worth waiting for, before the caller stops.
+    fn patience() -> u32;
+
     /// Called for each turn of a short wait for a lock.
     fn relax(turns: u32);
 

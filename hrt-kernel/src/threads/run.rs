@@ -140,6 +140,45 @@ impl RunQueue {
         }
     }
 
+    /// Takes the thread at the front and adds `node` at the back. Unless the queue was empty, it stays locked until [`RunQueue::unlock`]: so
+    /// nobody comes to `node` before.
+    ///
+    /// # Safety
+    /// As [`RunQueue::push`].
+    #[inline]
+    pub unsafe fn rotate<H: Host>(&self, node: *mut Node) -> Option<*mut Node> {
+        if self.is_empty() {
+            return None;
+        }
+        let held = self.lock.take::<H>();
+        // SAFETY: the lock is held; nodes in the queue are alive.
+        unsafe {
+            let e = &mut *self.ends.get();
+            let first = e.head;
+            if first.is_null() {
+                return None;
+            }
+            (*node).next = null_mut();
+            (*node).prev = e.tail;
+            (*e.tail).next = node;
+            e.tail = node;
+            e.head = (*first).next;
+            (*e.head).prev = null_mut();
+            core::mem::forget(held);
+            Some(first)
+        }
+    }
+
+    /// Ends what [`RunQueue::rotate`] has begun.
+    ///
+    /// # Safety
+    /// The caller must have begun it.
+    #[inline]
+    pub unsafe fn unlock(&self) {
+        // SAFETY: the caller's promise: the lock is the caller's.
+        unsafe { self.lock.reset() };
+    }
+
     /// Takes the thread at the back: the one that its own group would come to last.
     pub fn steal<H: Host>(&self) -> Option<*mut Node> {
         if self.is_empty() {

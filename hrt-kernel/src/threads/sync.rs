@@ -8,9 +8,6 @@ use super::{Error, Host, NEVER};
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-/// Turns for which a lock that somebody else holds is waited for before the caller stops.
-const SPIN: u32 = 40;
-
 /// A queue with its lock.
 #[repr(C)]
 #[derive(Debug)]
@@ -200,7 +197,8 @@ impl Mutex {
     /// # Errors
     /// [`Error::TimedOut`]; [`Error::Deadlock`] and [`Error::Again`] as its kind has it.
     pub fn lock<H: Host>(&self, deadline: u64) -> Result<(), Error> {
-        for _ in 0..SPIN {
+        let mut turns = 0;
+        loop {
             match self.try_lock::<H>() {
                 Err(Error::Busy) => {}
                 done => return done,
@@ -209,9 +207,10 @@ impl Mutex {
                 return Err(Error::Deadlock);
             }
             // Who waits already comes first.
-            if self.word.load(Ordering::Relaxed) == CONTENDED {
+            if turns >= H::patience() || self.word.load(Ordering::Relaxed) == CONTENDED {
                 break;
             }
+            turns += 1;
             core::hint::spin_loop();
         }
         self.wait::<H>(deadline)

@@ -39,10 +39,10 @@ impl Lock {
         (self.0.swap(1, Ordering::Acquire) == 0).then(|| Held(self))
     }
 
-    /// Frees it, whoever holds it.
+    /// Frees it.
     ///
     /// # Safety
-    /// Its holder must be gone for ever (in the child of a fork).
+    /// Its holder must have forgotten it, or be gone for ever (in the child of a fork).
     pub unsafe fn reset(&self) {
         self.0.store(0, Ordering::Release);
     }

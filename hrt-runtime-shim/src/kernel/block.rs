@@ -4,6 +4,7 @@
 //! next thread takes it. In the child of a fork all blocks but the caller's are free.
 
 use crate::raw::{self, nr};
+use crate::threads::Local;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use hrt_kernel::classes::TABLE_SIZE;
@@ -19,7 +20,7 @@ pub const KERNEL_STACK: usize = 28 * 1024;
 const CHUNK: usize = 4;
 /// Bytes of that mapping: one block more, for the alignment.
 const MAPPED: usize = (CHUNK + 1) * BLOCK_SIZE;
-const _: () = assert!(CHUNK * size_of::<crate::threads::Local>() <= 4096);
+const _: () = assert!(CHUNK * size_of::<Local>() <= 4096);
 
 /// `state` of a block that any thread may take.
 pub const FREE: u32 = 0;
@@ -62,8 +63,8 @@ pub struct Block {
     pub sigsys_info: [u64; 16],
     /// The program's own alternate signal stack (sigaltstack(2)).
     pub alt: AltStack,
-    /// What kernel threads keep of this Linux thread, in memory that the program may write.
-    pub local: *mut crate::threads::Local,
+    /// Address of what kernel threads keep of this Linux thread (`threads::Local`), in memory that the program may write.
+    pub local: usize,
     /// 1 while a signal frame is moved to the program's stack.
     pub moving: u32,
     reserved: u32,
@@ -203,7 +204,7 @@ pub fn take() -> Result<*mut Block, isize> {
             (*b).this = b as usize;
             (*b).stack_top = b as usize + BLOCK_SIZE;
             (*b).alt = AltStack::NONE;
-            (*b).local = (rest as *mut crate::threads::Local).add(i);
+            (*b).local = rest + i * size_of::<Local>();
             if i == 0 {
                 (*b).state.store(USED, Ordering::Relaxed);
                 mine = b;
@@ -235,7 +236,7 @@ unsafe fn reset(b: *mut Block) {
         (*b).moving = 0;
         (*b).fault_area = 0;
         (*b).alt = AltStack::NONE;
-        (*(*b).local).reset();
+        (*((*b).local as *mut Local)).reset();
     }
 }
 

@@ -58,6 +58,8 @@ pub struct Carrier {
     /// What to do for the thread that has just stopped.
     after: After,
     stopped: *mut Thread,
+    /// The group whose queue is to be unlocked then.
+    locked: *const Group,
     /// Its own FS base, and what FS is.
     fs: usize,
     fs_now: usize,
@@ -90,8 +92,8 @@ impl Carrier {
 pub enum After {
     /// Nothing.
     Nothing,
-    /// It can execute again.
-    Back,
+    /// It can execute again, and is in its group's queue, which is to be unlocked.
+    Rotated,
     /// It is the next to execute again.
     Front,
     /// It waits.
@@ -128,6 +130,7 @@ static CARRIERS_MEMORY: Carriers = Carriers(UnsafeCell::new(
             rsp: 0,
             after: After::Nothing,
             stopped: null_mut(),
+            locked: core::ptr::null(),
             fs: 0,
             fs_now: 0,
             stacks: null_mut(),
@@ -403,7 +406,7 @@ unsafe fn done(c: *mut Carrier) {
         let t = (*c).stopped;
         match (*c).after {
             After::Nothing => {}
-            After::Back => enqueue(c, t, false),
+            After::Rotated => (*(*c).locked).queue.unlock(),
             After::Front => enqueue(c, t, true),
             After::Park(w) => {
                 let state = &(*w).state;
@@ -497,15 +500,40 @@ unsafe fn check(t: *mut Thread) {
 /// Lets others execute before the calling kernel thread `t`; false if there are none.
 #[inline]
 pub fn yield_now(t: *mut Thread) -> bool {
-    // SAFETY: the calling carrier's own.
-    let group = unsafe { (*carrier()).group() };
-    if let Some(g) = ALL.0.get(group) {
-        if g.queue.is_empty() {
-            return false;
+    // SAFETY: the calling carrier's own; the thread is in no queue while it executes.
+    unsafe {
+        let c = carrier();
+        let Some(g) = ALL.0.get((*c).group()) else {
+            // Its group has another carrier: this one goes.
+            switch_away(t, After::Front);
+            return true;
+        };
+        match g.queue.rotate::<Machine>(t.cast()) {
+            Some(next) => {
+                // The group's queue is this carrier's to unlock, whatever the monitor does meanwhile.
+                (*c).locked = g;
+                switch_to(t, next.cast(), After::Rotated);
+                true
+            }
+            None => false,
         }
     }
-    switch_away(t, After::Back);
-    true
+}
+
+/// For how many turns the calling thread may wait for a lock before it stops: only where its holder is likely to execute on another processor.
+pub fn patience() -> u32 {
+    if !several() {
+        return 0;
+    }
+    let c = carrier();
+    if c.is_null() {
+        return 40;
+    }
+    // SAFETY: the calling carrier's own.
+    match ALL.0.get(unsafe { (*c).group() }) {
+        Some(g) if g.queue.is_empty() => 20,
+        _ => 0,
+    }
 }
 
 /// Puts a thread that stopped here into the queue of the carrier's group, or of the last that it had.

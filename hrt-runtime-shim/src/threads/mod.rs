@@ -188,6 +188,10 @@ impl Host for Machine {
         current() as usize
     }
 
+    fn patience() -> u32 {
+        groups::patience()
+    }
+
     fn relax(turns: u32) {
         core::hint::spin_loop();
         // The holder may wait for this very processor.

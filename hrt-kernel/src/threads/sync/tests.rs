@@ -37,6 +37,10 @@ impl Host for Std {
         ME.with(|n| *n)
     }
 
+    fn patience() -> u32 {
+        20
+    }
+
     fn relax(turns: u32) {
         match turns % 64 {
             0 => thread::yield_now(),
@@ -338,11 +342,18 @@ fn run_queues_lose_nothing() {
     together(4, |i| {
         let (own, other) = (&queues[i % 2], &queues[1 - i % 2]);
         while left.load(Ordering::Relaxed) > 0 {
-            let Some(node) = own.pop::<Std>().or_else(|| other.steal::<Std>()) else {
+            let Some(mut node) = own.pop::<Std>().or_else(|| other.steal::<Std>()) else {
                 thread::yield_now();
                 continue;
             };
             // SAFETY: whoever took a job has it.
+            unsafe {
+                if let Some(n) = own.rotate::<Std>(node) {
+                    own.unlock();
+                    node = n;
+                }
+            }
+            // SAFETY: as above.
             let job = unsafe { &mut *node.cast::<Job>() };
             if counts[job.index].fetch_add(1, Ordering::Relaxed) + 1 < 500 {
                 // SAFETY: in no queue now.
