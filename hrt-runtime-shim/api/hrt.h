@@ -123,7 +123,7 @@ enum {
 };
 
 /* The monotonic clock (CLOCK_MONOTONIC), in ns. */
-static inline int64_t hrt_time(void) { return HRT_CALL_0(HRT_FN_TIME); }
+static inline uint64_t hrt_time(void) { return (uint64_t)HRT_CALL_0(HRT_FN_TIME); }
 
 /* The processor's time stamp, in cycles. */
 static inline long hrt_cycles(void) { return HRT_CALL_0(HRT_FN_CYCLES); }

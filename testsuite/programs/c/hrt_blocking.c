@@ -5,7 +5,7 @@
 #include "hrt_check.h"
 enum { BLOCKED = 12 };
 static int pipes[BLOCKED][2];
-static long got, turns, stop;
+static long got, stop;
 static void *reads(void *p) {
     char c = 0;
     MUST(read(pipes[(long)p][0], &c, 1) == 1 && c == 'x');

@@ -4,10 +4,11 @@
 // kernel threads.
 #include "hrt_check.h"
 static void *adds(void *p) { return (void *)((long)p + 1); }
-static long forever(void) {
-    for (;;) hrt_thread_yield();
+static volatile long end;
+static void *spins(void *p) {
+    while (!end) hrt_thread_yield();
+    return p;
 }
-static void *spins(void *p) { (void)p; return (void *)forever(); }
 static int works(void) {
     hrt_thread_t t[20];
     long sum = 0;
@@ -41,7 +42,7 @@ static void *execs(void *p) {
     _exit(127);
 }
 static void *exits(void *p) { exit((int)(long)p); }
-static void *faults(void *p) { (void)p; *(volatile int *)8 = 1; return NULL; }
+static void *faults(void *p) { (void)p; *(volatile int *)(end + 8) = 1; return NULL; }
 static int child(void *(*f)(void *), void *p) {
     fflush(stdout);
     pid_t pid = fork();

@@ -62,7 +62,7 @@ int main(void) {
 
     static hrt_event_t e = HRT_EVENT_INIT(0, 0);
     static hrt_timer_t once = HRT_TIMER_SETS(&e), often = HRT_TIMER_CALLS(calls, (void *)9), none;
-    int64_t start = hrt_time();
+    uint64_t start = hrt_time();
     MUST(hrt_timer_start(&none, 1, 0) == -EINVAL && hrt_timer_stop(&once) == 0);
     MUST(hrt_timer_start(&once, 5000000, 0) == 0 && hrt_event_wait(&e) == 0 && hrt_time() - start >= 5000000);
     MUST(hrt_timer_stop(&once) == 0 && once.count == 1);

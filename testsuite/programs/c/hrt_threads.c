@@ -76,7 +76,7 @@ int main(void) {
         if (i % 2 == 0) MUST(hrt_thread_detach(t) == 0);
         MUST(hrt_event_wait(&over) == 0);
     }
-    int64_t start = hrt_time();
+    uint64_t start = hrt_time();
     MUST(hrt_thread_create(&t, sleeps, (void *)20000000, 0, 0) == 0);
     MUST(hrt_thread_join_until(t, NULL, start + 1000000) == -ETIMEDOUT);
     MUST(hrt_thread_join(t, NULL) == 0);
