@@ -279,6 +279,15 @@ const AREA: usize = 8192;
 
 /// Makes a Linux thread of the kernel's, which never ends.
 pub fn linux_thread(function: unsafe extern "C" fn(usize) -> usize, argument: usize) -> isize {
+    super::HELPERS.fetch_add(1, Ordering::AcqRel);
+    let r = make_linux_thread(function, argument);
+    if r != 0 {
+        super::HELPERS.fetch_sub(1, Ordering::AcqRel);
+    }
+    r
+}
+
+fn make_linux_thread(function: unsafe extern "C" fn(usize) -> usize, argument: usize) -> isize {
     let maker = MAKER.load(Ordering::Acquire);
     if maker != 0 {
         let mut id = 0usize;

@@ -24,7 +24,7 @@ pub mod stacks;
 pub mod switch;
 pub mod thread;
 
-use crate::kernel::block;
+use crate::kernel::{block, patch};
 use crate::raw::{self, errno, nr};
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use groups::Carrier;
@@ -282,8 +282,32 @@ pub fn init(lock: &crate::kernel::slots::Guard) {
     switch::init(lock);
 }
 
+/// Linux threads of the kernel's.
+#[unsafe(link_section = ".bss.hrt_shared")]
+static HELPERS: AtomicUsize = AtomicUsize::new(0);
+
+/// How many Linux threads of the kernel's there are, if no kernel thread lives; else a number that no process has.
+pub fn helpers() -> usize {
+    match LIVE.load(Ordering::Acquire) {
+        0 => HELPERS.load(Ordering::Acquire),
+        _ => usize::MAX - 1,
+    }
+}
+
+/// No kernel thread is left: the process ends if nothing but the kernel's Linux threads is.
+fn none_left() {
+    let helpers = HELPERS.load(Ordering::Acquire);
+    if patch::THREADS.load(Ordering::Acquire) == helpers {
+        // SAFETY: ends the process, as the last thread's end does.
+        unsafe { switch::hrt_exit_group(0) };
+    }
+}
+
 /// In the child of a fork: its one thread goes on, on the one Linux thread there is.
 pub fn after_fork() {
+    // SAFETY: the calling thread's own.
+    let carrier = unsafe { !(*local()).carrier.is_null() };
+    HELPERS.store(usize::from(carrier), Ordering::Relaxed);
     groups::after_fork();
     monitor::after_fork();
     stacks::after_fork();

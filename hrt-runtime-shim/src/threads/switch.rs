@@ -13,7 +13,9 @@ unsafe extern "C" {
     fn hrt_thread_begin();
     /// clone(2) as the program would make it: through the kernel. The child pops a function and its argument from `stack`.
     pub fn hrt_clone_carrier(flags: usize, stack: usize, tls: usize) -> isize;
-    /// Where that call is made.
+    /// exit_group(2), as the program would make it.
+    pub fn hrt_exit_group(status: i32) -> !;
+    /// Where these calls are made.
     fn hrt_clone_site();
 }
 
@@ -63,6 +65,12 @@ hrt_thread_begin:
     xorl    %ebp, %ebp
     call    *%r12
     ud2
+
+    .balign 16
+    .globl  hrt_exit_group
+hrt_exit_group:
+    movl    $231, %eax
+    jmpq    *{slot}(%rip)
 
     .balign 16
     .globl  hrt_clone_carrier

@@ -163,7 +163,9 @@ pub fn exit(result: usize) -> ! {
 /// # Safety
 /// The thread must have ended, and its carrier be on another stack.
 pub unsafe fn retire(t: *mut Thread, c: *mut Carrier) {
-    LIVE.fetch_sub(1, Ordering::Relaxed);
+    if LIVE.fetch_sub(1, Ordering::AcqRel) == 1 {
+        super::none_left();
+    }
     // SAFETY: the caller's promise.
     unsafe {
         let held = (*t).lock.take::<Machine>();
