@@ -11,3 +11,4 @@ pub mod names;
 pub mod platform;
 pub mod settings;
 pub mod sites;
+pub mod threads;

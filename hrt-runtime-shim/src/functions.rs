@@ -1,6 +1,7 @@
 //! The kernel functions' addresses. They are ordinary code of the process: a program calls them on its own stack, in its own ring, on
 //! every platform.
 
+use crate::threads::api as threads;
 use hrt_abi::functions::FUNCTIONS;
 
 /// An address that the table below may hold.
@@ -9,7 +10,53 @@ struct Code(*const ());
 unsafe impl Sync for Code {}
 
 /// In the order of [`FUNCTIONS`].
-static ADDRESSES: [Code; FUNCTIONS.len()] = [Code(hrt_cycles as *const ())];
+static ADDRESSES: [Code; FUNCTIONS.len()] = [
+    Code(hrt_cycles as *const ()),
+    Code(threads::thread_create as *const ()),
+    Code(threads::thread_join as *const ()),
+    Code(threads::thread_join_until as *const ()),
+    Code(threads::thread_detach as *const ()),
+    Code(threads::thread_exit as *const ()),
+    Code(threads::thread_self as *const ()),
+    Code(threads::thread_yield as *const ()),
+    Code(threads::thread_sleep as *const ()),
+    Code(threads::time as *const ()),
+    Code(threads::mutex_lock as *const ()),
+    Code(threads::mutex_try_lock as *const ()),
+    Code(threads::mutex_lock_until as *const ()),
+    Code(threads::mutex_unlock as *const ()),
+    Code(threads::condition_wait as *const ()),
+    Code(threads::condition_wait_until as *const ()),
+    Code(threads::condition_signal as *const ()),
+    Code(threads::condition_broadcast as *const ()),
+    Code(threads::semaphore_wait as *const ()),
+    Code(threads::semaphore_try_wait as *const ()),
+    Code(threads::semaphore_wait_until as *const ()),
+    Code(threads::semaphore_post as *const ()),
+    Code(threads::event_wait as *const ()),
+    Code(threads::event_wait_until as *const ()),
+    Code(threads::event_set as *const ()),
+    Code(threads::event_reset as *const ()),
+    Code(threads::barrier_wait as *const ()),
+    Code(threads::rwlock_read as *const ()),
+    Code(threads::rwlock_read_until as *const ()),
+    Code(threads::rwlock_write as *const ()),
+    Code(threads::rwlock_write_until as *const ()),
+    Code(threads::rwlock_unlock as *const ()),
+    Code(threads::once as *const ()),
+    Code(threads::key_create as *const ()),
+    Code(threads::key_delete as *const ()),
+    Code(threads::key_set as *const ()),
+    Code(threads::key_get as *const ()),
+    Code(threads::timer_start as *const ()),
+    Code(threads::timer_stop as *const ()),
+    Code(threads::fiber_create as *const ()),
+    Code(threads::fiber_switch as *const ()),
+    Code(threads::fiber_self as *const ()),
+    Code(threads::fiber_delete as *const ()),
+    Code(threads::threads_info as *const ()),
+    Code(threads::threads_maker as *const ()),
+];
 
 /// The address of the kernel function with this number.
 #[must_use]

@@ -53,6 +53,7 @@ pub mod nr {
     pub const IOPERM: usize = 173;
     pub const GETTID: usize = 186;
     pub const FUTEX: usize = 202;
+    pub const SCHED_GETAFFINITY: usize = 204;
     pub const CLOCK_GETTIME: usize = 228;
     pub const EXIT_GROUP: usize = 231;
     pub const TGKILL: usize = 234;
@@ -105,6 +106,7 @@ pub mod map {
 pub mod errno {
     pub const EPERM: i32 = 1;
     pub const ENOENT: i32 = 2;
+    pub const ESRCH: i32 = 3;
     pub const EINTR: i32 = 4;
     pub const ENXIO: i32 = 6;
     pub const EBADF: i32 = 9;

@@ -185,8 +185,13 @@ pub fn end(b: *mut Block, last: impl FnOnce()) -> End {
                 return End::Signals;
             }
         }
-        if patch::THREADS.fetch_sub(1, Ordering::AcqRel) == 1 && (*b).borrowed == 0 {
+        let others = patch::THREADS.fetch_sub(1, Ordering::AcqRel) - 1;
+        if (*b).borrowed == 0 && others == crate::threads::helpers() {
             last();
+            if others != 0 {
+                // Only Linux threads of the kernel's are left, which would wait for ever.
+                raw::exit_group(0);
+            }
         }
     }
     End::Free

@@ -4,6 +4,7 @@
 //! next thread takes it. In the child of a fork all blocks but the caller's are free.
 
 use crate::raw::{self, nr};
+use crate::threads::Local;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use hrt_kernel::classes::TABLE_SIZE;
@@ -22,6 +23,7 @@ pub const KERNEL_STACK: usize = 32 * 1024;
 const CHUNK: usize = 4;
 /// Bytes of that mapping: one block more, for the alignment.
 const MAPPED: usize = (CHUNK + 1) * BLOCK_SIZE;
+const _: () = assert!(CHUNK * size_of::<Local>() <= 4096);
 
 /// `state` of a block that any thread may take.
 pub const FREE: u32 = 0;
@@ -64,6 +66,8 @@ pub struct Block {
     pub sigsys_info: [u64; 16],
     /// The program's own alternate signal stack (sigaltstack(2)).
     pub alt: AltStack,
+    /// Address of what kernel threads keep of this Linux thread (`threads::Local`), in memory that the program may write.
+    pub local: usize,
     /// 1 while a signal frame is moved to the program's stack.
     pub moving: u32,
     reserved: u32,
@@ -132,6 +136,7 @@ pub mod offset {
     pub const DEFERRED_MASK: usize = 48;
     pub const SAVE: usize = 56;
     pub const SIGNALS: usize = 104;
+    pub const LOCAL: usize = 272;
 }
 
 const _: () = {
@@ -147,6 +152,7 @@ const _: () = {
     assert!(offset_of!(Block, deferred_mask) == offset::DEFERRED_MASK);
     assert!(offset_of!(Block, save) == offset::SAVE);
     assert!(offset_of!(Block, signals) == offset::SIGNALS);
+    assert!(offset_of!(Block, local) == offset::LOCAL);
     assert!(size_of::<Block>() <= SIGNAL_STACK);
 };
 
@@ -195,6 +201,12 @@ pub fn take() -> Result<*mut Block, isize> {
         FIRST.store(at as usize, Ordering::Relaxed);
     }
     let first = (at as usize).next_multiple_of(BLOCK_SIZE);
+    // What the alignment leaves, which is not the kernel's alone: at least a page on one side.
+    let rest = if first > at as usize {
+        at as usize
+    } else {
+        first + CHUNK * BLOCK_SIZE
+    };
     let mut mine = null_mut();
     for i in 0..CHUNK {
         let b = (first + i * BLOCK_SIZE) as *mut Block;
@@ -203,6 +215,7 @@ pub fn take() -> Result<*mut Block, isize> {
             (*b).this = b as usize;
             (*b).stack_top = b as usize + BLOCK_SIZE;
             (*b).alt = AltStack::NONE;
+            (*b).local = rest + i * size_of::<Local>();
             if i == 0 {
                 (*b).state.store(USED, Ordering::Relaxed);
                 mine = b;
@@ -237,6 +250,7 @@ unsafe fn reset(b: *mut Block) {
         (*b).channel_count = 0;
         (*b).channel_wanted.store(0, Ordering::Relaxed);
         (*b).alt = AltStack::NONE;
+        (*((*b).local as *mut Local)).reset();
     }
 }
 

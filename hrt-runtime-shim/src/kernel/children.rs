@@ -174,6 +174,7 @@ pub unsafe fn copied(b: *mut Block) {
         ((*b).pid, (*b).tid) = raw::ids();
         (*b).borrowed = 0;
     }
+    crate::threads::after_fork();
 }
 
 /// True if the calling thread is in a process that runs in another's memory.

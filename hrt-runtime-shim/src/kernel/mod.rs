@@ -52,6 +52,23 @@ pub struct Action {
 }
 const _: () = assert!(size_of::<Action>() == 32);
 
+/// The part of the image that kernel functions write, which execute in the program's place.
+#[must_use]
+pub fn shared() -> core::ops::Range<usize> {
+    #[cfg(feature = "payload")]
+    {
+        unsafe extern "C" {
+            static __hrt_shared: u8;
+            static __hrt_shared_end: u8;
+        }
+        (&raw const __hrt_shared) as usize..(&raw const __hrt_shared_end) as usize
+    }
+    #[cfg(not(feature = "payload"))]
+    {
+        0..0
+    }
+}
+
 /// Points the calling thread's GS base at its block; null makes it what it is in a new process.
 pub fn set_gs(b: *mut block::Block) -> isize {
     if FSGSBASE.load(Ordering::Relaxed) {
@@ -98,6 +115,7 @@ pub fn set_up(platform: Platform, context: &Context, entry: usize, direct: impl 
     }
     let lock = slots::lock();
     modules::init(&context.start, &lock);
+    crate::threads::init(&lock);
 }
 
 /// Undoes [`begin`].

@@ -7,6 +7,7 @@ use super::block::{self, Block};
 use super::{CONFINED, STARTED, TRAPS, patch, user};
 use crate::raw::{self, nr};
 use crate::report::Line;
+use crate::threads::{self, groups};
 use core::cell::UnsafeCell;
 use core::fmt::Write;
 use core::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
@@ -257,6 +258,17 @@ fn json_report(t: &Totals, out: &mut Line<32768>, pid: u32) {
         "\"memory\":{{\"local\":{},\"mapped\":{},\"keeps\":{},\"heap_local\":{heap},\"chunk_bytes\":{},\"kept_bytes\":{}}},",
         memory.local, memory.mapped, memory.keeps, memory.chunks, memory.kept,
     );
+    let created = threads::CREATED.load(Ordering::Relaxed);
+    if created != 0 {
+        let _ = write!(
+            out,
+            "\"kernel_threads\":{{\"created\":{created},\"switches\":{},\"stolen\":{},\"carriers\":{},\"rescues\":{}}},",
+            groups::switches(),
+            groups::STOLEN.load(Ordering::Relaxed),
+            groups::carriers(),
+            groups::RESCUES.load(Ordering::Relaxed),
+        );
+    }
     let _ = writeln!(
         out,
         "\"sites_patched\":{},\"sud_traps\":{},\"threads\":{},\"signals\":{}}}",
@@ -298,6 +310,17 @@ fn text_report(t: &Totals, out: &mut Line<32768>, pid: u32) {
             memory.mapped,
             memory.chunks >> 10,
             memory.keeps,
+        );
+    }
+    let created = threads::CREATED.load(Ordering::Relaxed);
+    if created != 0 {
+        let _ = writeln!(
+            out,
+            "  kernel threads {created:>9}  {} switches, {} to another group; {} carriers, {} of them for one that did not come back",
+            groups::switches(),
+            groups::STOLEN.load(Ordering::Relaxed),
+            groups::carriers(),
+            groups::RESCUES.load(Ordering::Relaxed),
         );
     }
     const CLASS: [&str; 3] = ["local", "forwarded", "mediated"];

@@ -85,9 +85,14 @@ pub fn touch(at: usize, write: bool) -> bool {
 /// Ranges that the program may read and not write: the kernel's.
 fn kernel_ranges() -> impl Iterator<Item = Range<usize>> {
     let image = IMAGE.load(Ordering::Relaxed);
-    core::iter::once(image..image + IMAGE_SIZE.load(Ordering::Relaxed))
-        .chain(paging::chunks())
-        .chain(block::all().map(|b| b as usize..b as usize + BLOCK_SIZE))
+    let shared = crate::kernel::shared();
+    [
+        image..shared.start,
+        shared.end..image + IMAGE_SIZE.load(Ordering::Relaxed),
+    ]
+    .into_iter()
+    .chain(paging::chunks())
+    .chain(block::all().map(|b| b as usize..b as usize + BLOCK_SIZE))
 }
 
 /// True if some of `from..to` is the kernel's.

@@ -234,7 +234,8 @@ pub fn exit(b: *mut Block, v: &mut Vcpu, status: usize, report: impl FnOnce()) -
         if unsafe { (*b).pid == (*b).tid } {
             LEADER_STATUS.store(status, Ordering::Relaxed);
         }
-        if LIVE.fetch_sub(1, Ordering::AcqRel) == 1 {
+        // Linux threads of the kernel's would wait for ever.
+        if LIVE.fetch_sub(1, Ordering::AcqRel) == 1 + crate::threads::helpers() {
             report();
             // Linux has made a thread of its own for the VM, which the process would wait for.
             raw::exit_group(LEADER_STATUS.load(Ordering::Relaxed) as i32);
