@@ -6,6 +6,8 @@
 
 pub mod bpf;
 pub mod classes;
+pub mod entries;
+pub mod heap;
 pub mod names;
 pub mod platform;
 pub mod settings;
