@@ -24,6 +24,8 @@ pub struct Settings<'a> {
     pub trace: Output<'a>,
     /// `HRT_PATCH=0`: leave call sites as they are and let every call trap.
     pub patch: bool,
+    /// `HRT_OVERRIDES=0`: legacy functions run.
+    pub overrides: bool,
     /// `HRT_RING`: the ring of the program on `kvm`; `None`: the best.
     pub ring: Option<u8>,
 }
@@ -46,6 +48,7 @@ impl Default for Settings<'_> {
             stats: Output::Off,
             trace: Output::Off,
             patch: true,
+            overrides: true,
             ring: None,
         }
     }
@@ -101,16 +104,16 @@ impl<'a> Settings<'a> {
                 }
             },
         };
-        s.patch = match get(b"HRT_PATCH") {
-            None | Some(b"1") => true,
-            Some(b"0") => false,
-            Some(_) => {
-                return Err(BadSetting {
-                    variable: "HRT_PATCH",
-                    expected: "0 or 1",
-                });
-            }
+        let switch = |variable: &'static str| match get(variable.as_bytes()) {
+            None | Some(b"1") => Ok(true),
+            Some(b"0") => Ok(false),
+            Some(_) => Err(BadSetting {
+                variable,
+                expected: "0 or 1",
+            }),
         };
+        s.patch = switch("HRT_PATCH")?;
+        s.overrides = switch("HRT_OVERRIDES")?;
         s.ring = match get(b"HRT_RING") {
             None => None,
             Some(b"0") => Some(0),
@@ -199,6 +202,10 @@ mod tests {
         assert_eq!(
             read(&[("HRT_TRACE", "all")]).unwrap_err().variable,
             "HRT_TRACE"
+        );
+        assert_eq!(
+            read(&[("HRT_OVERRIDES", "no")]).unwrap_err().variable,
+            "HRT_OVERRIDES"
         );
         assert_eq!(read(&[("HRT_RING", "1")]).unwrap_err().variable, "HRT_RING");
     }

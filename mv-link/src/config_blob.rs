@@ -1,8 +1,9 @@
 //! The configuration blob (`hrt_abi::config`): its bytes, made of a [`Config`] and read again.
 
 use crate::options::{Argument, CallPolicy, Config};
+use crate::sets;
 use hrt_abi::config::{
-    AS_THEY_ARE, Call, DENY, FORWARD, Header, LOCAL, MAGIC, OF_SET, OPTIONAL, Override, VERSION,
+    AS_THEY_ARE, Call, DENY, FORWARD, Header, LOCAL, MAGIC, OPTIONAL, Override, VERSION,
 };
 
 /// Bytes of a [`Header`].
@@ -38,10 +39,11 @@ impl Blob {
                 size: 0,
                 name: 0,
                 function: o.function as u16,
-                flags: if o.optional { OPTIONAL } else { 0 } | o.set.map_or(0, |_| OF_SET),
+                flags: if o.optional { OPTIONAL } else { 0 },
                 mapped: o.args.as_ref().map_or(AS_THEY_ARE, |a| a.len() as u8),
                 constants: 0,
-                reserved: [0; 3],
+                set: o.set.map_or(0, sets::number),
+                reserved: [0; 2],
                 args: [0; 6],
             };
             for (i, arg) in o.args.iter().flatten().enumerate() {
@@ -94,7 +96,7 @@ impl Blob {
             entries.extend(o.size.to_le_bytes());
             entries.extend((names.len() as u32).to_le_bytes());
             entries.extend(o.function.to_le_bytes());
-            entries.extend([o.flags, o.mapped, o.constants]);
+            entries.extend([o.flags, o.mapped, o.constants, o.set]);
             entries.extend(o.reserved);
             entries.extend(o.args.iter().flat_map(|a| a.to_le_bytes()));
             names.extend(name.as_bytes());
@@ -157,6 +159,7 @@ impl Blob {
                 flags: u8::from_le_bytes(take(&mut at)?),
                 mapped: u8::from_le_bytes(take(&mut at)?),
                 constants: u8::from_le_bytes(take(&mut at)?),
+                set: u8::from_le_bytes(take(&mut at)?),
                 reserved: take(&mut at)?,
                 args: [0; 6],
             };

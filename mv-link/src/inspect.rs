@@ -5,8 +5,7 @@ use crate::elf::{Elf, Source};
 use crate::error::{Error, Result};
 use crate::wire;
 use hrt_abi::config::{
-    AS_THEY_ARE, CHANNEL_POLICIES, Call, FORWARD, LOCAL, MEMORY_POLICIES, OF_SET, OPTIONAL,
-    Override,
+    AS_THEY_ARE, CHANNEL_POLICIES, Call, FORWARD, LOCAL, MEMORY_POLICIES, OPTIONAL, Override,
 };
 use hrt_abi::functions::FUNCTIONS;
 use hrt_abi::{
@@ -78,7 +77,7 @@ fn override_value(o: &Override) -> toml::Value {
         });
         table.insert("args".to_owned(), args.collect::<Vec<_>>().into());
     }
-    if o.flags & (OPTIONAL | OF_SET) == OPTIONAL {
+    if o.flags & OPTIONAL != 0 && o.set == 0 {
         table.insert("optional".to_owned(), true.into());
     }
     if table.is_empty() {
@@ -100,7 +99,7 @@ fn call_value(c: &Call) -> toml::Value {
 }
 
 fn policies(blob: &Blob) -> toml::Table {
-    let named = |names: &[&str], n: u8| names.get(usize::from(n).checked_sub(1)?).copied();
+    let named = |names: &[&'static str], n: u8| names.get(usize::from(n).checked_sub(1)?).copied();
     [
         ("memory", named(MEMORY_POLICIES, blob.header.memory)),
         ("channel", named(CHANNEL_POLICIES, blob.header.channel)),

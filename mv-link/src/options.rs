@@ -266,11 +266,10 @@ impl<'a> Reader<'a> {
             message: e.message().to_owned(),
         })?;
         let mut config = Config::default();
-        let mut named: Vec<&'static Set> = Vec::new();
         for (key, value) in root.get_ref().iter() {
             match key.get_ref().as_ref() {
                 "options" => config.options = self.options(value)?,
-                "sets" => named = self.sets(value, &mut config)?,
+                "sets" => self.sets(value, &mut config)?,
                 "programs" => config.programs = self.strings(value)?,
                 "overrides" => {
                     for (name, value) in self.table(value)?.iter() {
@@ -409,11 +408,7 @@ impl<'a> Reader<'a> {
         Ok(policy)
     }
 
-    fn sets(
-        &self,
-        value: &Value<'a>,
-        config: &mut Config,
-    ) -> Result<Vec<&'static Set>, Mistake> {
+    fn sets(&self, value: &Value<'a>, config: &mut Config) -> Result<(), Mistake> {
         let DeValue::Array(list) = value.get_ref() else {
             return self.err(value.span(), "this must be a list of strings");
         };
@@ -443,7 +438,7 @@ impl<'a> Reader<'a> {
                 });
             }
         }
-        Ok(named)
+        Ok(())
     }
 
     fn function(&self, value: &Value<'a>) -> Result<usize, Mistake> {

@@ -107,30 +107,35 @@ pub fn fill(input: &[u8], info_vaddr: u64, config: &Config, blob: &mut Blob) -> 
         object::File::parse(input).map_err(|e| Error::Elf(format!("cannot read symbols: {e}")))?;
     let functions = Functions::read(&file);
     let delta = |address: u64| address.wrapping_sub(info_vaddr) as i64;
+    // Without names and without libraries, nothing would be found, and nobody told.
+    let nameless = !functions.table && functions.imported.is_empty();
     let mut taken: HashMap<u64, usize> = HashMap::new();
     for (i, o) in config.overrides.iter().enumerate() {
         let wrong = |message: String| Err(config.mistake(o.place, message));
         let none = Vec::new();
         let found = functions.defined.get(o.name.as_str()).unwrap_or(&none);
         let global: Vec<&Function> = found.iter().filter(|f| !f.local).collect();
-        let candidates = if global.is_empty() && o.set.is_none() {
+        let imported = functions.imported.contains(o.name.as_str());
+        // A hidden function of an archive is local once it is linked. Of a set, it is the function that is meant unless that is imported.
+        let candidates = if global.is_empty() && (o.set.is_none() || !imported) {
             found.iter().collect()
         } else {
             global
         };
         let function = match candidates[..] {
             [] => {
-                if o.optional || functions.imported.contains(o.name.as_str()) {
+                if imported || o.optional && !nameless {
                     continue;
                 }
+                if !functions.table {
+                    return wrong(format!(
+                        "cannot look for '{}': the program has no symbol table; link without -s, and strip the hybrid afterwards",
+                        o.name
+                    ));
+                }
                 let all = functions.defined.keys().chain(&functions.imported).copied();
-                let table = if functions.table {
-                    ""
-                } else {
-                    "; it was linked with -s, which leaves no names of its own functions: strip it afterwards instead"
-                };
                 return wrong(format!(
-                    "the program has no function '{}', and imports none{}{table} (optional = true in its table allows that; programs = [...] says which programs the file is for)",
+                    "the program has no function '{}', and imports none{} (optional = true in its table allows that; programs = [...] says which programs the file is for)",
                     o.name,
                     suggestion(&o.name, all)
                 ));

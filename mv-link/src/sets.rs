@@ -45,6 +45,13 @@ pub fn find(name: &str) -> Option<&'static Set> {
     SETS.iter().find(|s| s.name == name)
 }
 
+/// The number of the set of this name, from 1; 0 if there is none.
+#[must_use]
+pub fn number(name: &str) -> u8 {
+    let at = SETS.iter().position(|s| s.name == name);
+    at.map_or(0, |i| i as u8 + 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -51,10 +51,8 @@ pub struct Header {
 
 /// [`Override::flags`]: a program without the function is fine.
 pub const OPTIONAL: u8 = 1;
-/// [`Override::flags`]: of a shipped set, which is in place as a whole or not at all.
-pub const OF_SET: u8 = 2;
 /// [`Override::flags`]: `delta` is the resolver of an indirect function (STT_GNU_IFUNC).
-pub const INDIRECT: u8 = 4;
+pub const INDIRECT: u8 = 2;
 /// [`Override::mapped`]: arguments stay as they are.
 pub const AS_THEY_ARE: u8 = 0xff;
 
@@ -70,14 +68,16 @@ pub struct Override {
     pub name: u32,
     /// Number of the kernel function ([`crate::functions`]).
     pub function: u16,
-    /// `OPTIONAL`, `OF_SET`, `INDIRECT`.
+    /// `OPTIONAL`, `INDIRECT`.
     pub flags: u8,
     /// Arguments that are mapped, or [`AS_THEY_ARE`].
     pub mapped: u8,
     /// Bit i: `args[i]` is a constant, not the number of an argument of the legacy function.
     pub constants: u8,
+    /// Number of the shipped set that it is of, from 1, or 0: a set is in place as a whole or not at all.
+    pub set: u8,
     /// Zero.
-    pub reserved: [u8; 3],
+    pub reserved: [u8; 2],
     /// The kernel function's arguments.
     pub args: [i64; ARGS_MAX],
 }

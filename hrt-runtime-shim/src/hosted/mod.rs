@@ -11,7 +11,7 @@ mod signals;
 mod threads;
 
 use crate::entry::Context;
-use crate::kernel::{IMAGE, IMAGE_SIZE, begin, name_memory, set_up, undo};
+use crate::kernel::{IMAGE, IMAGE_SIZE, begin, name_memory, overrides, set_up, undo};
 use crate::raw::{self, nr};
 use core::sync::atomic::Ordering;
 use hrt_kernel::platform::{Machine, Platform};
@@ -67,6 +67,7 @@ impl Machine for Hosted {
             unsafe { undo() };
             return Err("Linux refuses a handler for SIGSYS");
         }
+        overrides::apply(context);
         name_memory();
         Ok(())
     }

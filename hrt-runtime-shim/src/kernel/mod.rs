@@ -5,15 +5,20 @@ pub mod api;
 pub mod asm;
 pub mod block;
 pub mod children;
+pub mod config;
 pub mod jail;
 pub mod modules;
+pub mod objects;
 pub mod observe;
+pub mod overrides;
 pub mod patch;
+pub mod policy;
 pub mod slots;
 pub mod spin;
 pub mod user;
 
 use crate::entry::Context;
+use crate::functions;
 use crate::raw::{self, errno, nr};
 use crate::start::at;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -88,12 +93,14 @@ pub fn begin(context: &Context) -> Result<*mut block::Block, &'static str> {
 /// be patched.
 pub fn set_up(platform: Platform, context: &Context, entry: Option<usize>) {
     observe::init(platform, &context.settings);
+    policy::init(&context.config);
     slots::init(entry);
     if !context.settings.patch {
         patch::ENABLED.store(false, Ordering::Relaxed);
     }
     let lock = slots::lock();
     modules::init(&context.start, &lock);
+    functions::init(&context.start);
 }
 
 /// Undoes [`begin`].

@@ -5,12 +5,13 @@
 //! own stack. Code and data are apart: the code page is filled once, made executable, and never written again.
 
 use super::observe;
+use super::policy;
 use super::spin::{self, Spin};
 use crate::raw::{self, nr};
 use crate::report;
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
-use hrt_kernel::classes::{self, Class, TABLE_SIZE};
+use hrt_kernel::classes::{Class, TABLE_SIZE};
 
 /// Slots there can be; sites beyond it are served in the signal handler.
 pub const SLOTS: usize = 32768;
@@ -133,7 +134,7 @@ pub fn init(entry: Option<usize>) {
         return;
     }
     for nr in 0..TABLE_SIZE {
-        if classes::class(nr) == Class::Forward {
+        if policy::class(nr) == Class::Forward {
             // SAFETY: nr < 65536; no slot exists yet.
             unsafe { (*CLASSES.0.get())[nr] = 1 }
         }
@@ -187,10 +188,11 @@ impl Slot {
         let go = if observe::observed() {
             off::KERNEL
         } else {
-            match (classes::class(nr as usize), nr as usize) {
+            match (policy::class(nr as usize), nr as usize) {
+                (Class::Forward, _) => off::SYSCALL,
+                (_, n) if policy::denied(n).is_some() => off::KERNEL,
                 (_, nr::GETPID) => off::GETPID,
                 (_, nr::GETTID) => off::GETTID,
-                (Class::Forward, _) => off::SYSCALL,
                 _ => off::KERNEL,
             }
         };

@@ -18,7 +18,7 @@ mod wire;
 
 use crate::entry::Context;
 use crate::kernel::block::{self, Block};
-use crate::kernel::{begin, name_memory, observe, set_up, undo};
+use crate::kernel::{begin, name_memory, observe, overrides, set_up, undo};
 use crate::raw::{self, errno, nr};
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicI32, Ordering};
@@ -106,6 +106,7 @@ impl Machine for Kvm {
         }
         set_up(Self::PLATFORM, context, None);
         signals::init();
+        overrides::apply(context);
         name_memory();
         v.signals = signals::State::new();
         v.xsave = [0; 4096];
