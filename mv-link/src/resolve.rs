@@ -184,7 +184,8 @@ pub fn fill(input: &[u8], info_vaddr: u64, config: &Config, blob: &mut Blob) -> 
         }
     }
     let errno = functions.defined.get(ERRNO_LOCATION);
-    if let Some(f) = errno.and_then(|list| list.iter().find(|f| !f.local)) {
+    // Local in a static position-independent executable.
+    if let Some(f) = errno.and_then(|list| list.first()) {
         blob.header.errno_delta = delta(f.address);
     }
     Ok(())
