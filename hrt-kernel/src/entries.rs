@@ -7,9 +7,7 @@ pub const JUMP: usize = 5;
 /// be followed by padding, which nothing executes.
 #[must_use]
 pub fn has_room(code: &[u8], size: usize) -> bool {
-    size != 0
-        && code.len() >= JUMP
-        && (size >= JUMP || size + padding(&code[size..]) >= JUMP)
+    size != 0 && code.len() >= JUMP && (size >= JUMP || size + padding(&code[size..]) >= JUMP)
 }
 
 /// How many bytes `code` starts with that are padding between functions: `int3`, or `nop` of any length (Intel SDM 2B, "NOP").
@@ -17,7 +15,10 @@ fn padding(code: &[u8]) -> usize {
     let mut at = 0;
     loop {
         let rest = &code[at..];
-        let prefixes = rest.iter().take_while(|b| [0x66, 0x2e].contains(*b)).count();
+        let prefixes = rest
+            .iter()
+            .take_while(|b| [0x66, 0x2e].contains(*b))
+            .count();
         let length = match rest[prefixes..] {
             [0xcc, ..] if prefixes == 0 => 1,
             [0x90, ..] => 1,
@@ -49,7 +50,10 @@ mod tests {
         assert!(!has_room(&[0x31, 0xc0, 0xc3, 0x55, 0x48, 0x89], 3));
         assert!(has_room(&[0x31, 0xc0, 0xc3, 0xcc, 0xcc, 0x55], 3));
         assert!(has_room(&[0x31, 0xc0, 0xc3, 0x0f, 0x1f, 0x40, 0x00], 3));
-        assert!(has_room(&[0xc3, 0x66, 0x2e, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0], 1));
+        assert!(has_room(
+            &[0xc3, 0x66, 0x2e, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0],
+            1
+        ));
         assert!(!has_room(&[0xc3, 0x66, 0x90, 0x55, 0x90], 1));
         assert!(has_room(&[0xc3, 0x66, 0x90, 0x66, 0x90], 1));
         // a cut-off nop is none

@@ -146,8 +146,9 @@ pub fn finish(output: &Path, config: &Config) -> Result<Finished> {
     };
     if let Some(mut blob) = Blob::of(config) {
         let at = p.info_vaddr.wrapping_add_signed(p.info.config_delta);
-        let dropped =
-            || Error::Elf("the linker's output has a Multiverse stub without its configuration".into());
+        let dropped = || {
+            Error::Elf("the linker's output has a Multiverse stub without its configuration".into())
+        };
         let offset = elf.offset_of(at, p.info.config_size).ok_or_else(dropped)?;
         let input = std::fs::read(output).map_err(Error::file(output, "cannot read"))?;
         resolve::fill(&input, p.info_vaddr, config, &mut blob)?;

@@ -537,7 +537,9 @@ impl<'a> Reader<'a> {
                     if key.get_ref() == "constant" {
                         return match integer(constant) {
                             Some(c) => Ok(Argument::Constant(c)),
-                            None => self.err(constant.span(), "a constant is an integer of 64 bits"),
+                            None => {
+                                self.err(constant.span(), "a constant is an integer of 64 bits")
+                            }
                         };
                     }
                 }
@@ -587,12 +589,12 @@ impl<'a> Reader<'a> {
                 }
                 "forward" => CallPolicy::Forward,
                 other => {
-                    return self.one_of(value, "policy", other, &["local", "forward"]).map_err(
-                        |m| Mistake {
+                    return self
+                        .one_of(value, "policy", other, &["local", "forward"])
+                        .map_err(|m| Mistake {
                             message: format!("{}, or {{ deny = \"EPERM\" }}", m.message),
                             ..m
-                        },
-                    );
+                        });
                 }
             },
             DeValue::Table(table) => {
@@ -650,40 +652,109 @@ mod tests {
             c.overrides[2].args.as_deref(),
             Some(&[Argument::Index(1), Argument::Constant(-8)][..])
         );
-        assert_eq!((c.overrides[1].place.line, c.overrides[1].place.column), (4, 1));
+        assert_eq!(
+            (c.overrides[1].place.line, c.overrides[1].place.column),
+            (4, 1)
+        );
         assert_eq!(c.calls[0].policy, CallPolicy::Forward);
-        assert_eq!((c.calls[1].number, c.calls[1].policy), (101, CallPolicy::Deny(1)));
+        assert_eq!(
+            (c.calls[1].number, c.calls[1].policy),
+            (101, CallPolicy::Deny(1))
+        );
         assert_eq!((c.memory.policy, c.channel.policy), (Some(1), Some(1)));
     }
 
     #[test]
     fn mistakes_have_places_and_suggestions() {
         for (text, says) in [
-            ("[options]\nplatfrom = 'kvm'", "2:1: unknown key 'platfrom' (did you mean 'platform'?)"),
-            ("[options]\nplatform = 'cuda'", "2:12: unknown platform 'cuda'; there are"),
-            ("[option]", "1:2: unknown key 'option' (did you mean 'options'?)"),
+            (
+                "[options]\nplatfrom = 'kvm'",
+                "2:1: unknown key 'platfrom' (did you mean 'platform'?)",
+            ),
+            (
+                "[options]\nplatform = 'cuda'",
+                "2:12: unknown platform 'cuda'; there are",
+            ),
+            (
+                "[option]",
+                "1:2: unknown key 'option' (did you mean 'options'?)",
+            ),
             ("x", "1:2: "),
-            ("[overrides]\na = 'hrt_cycle'", "2:5: unknown kernel function 'hrt_cycle' (did you mean 'hrt_cycles'?)"),
-            ("[overrides]\na = 'zzz'", "2:5: unknown kernel function 'zzz'"),
+            (
+                "[overrides]\na = 'hrt_cycle'",
+                "2:5: unknown kernel function 'hrt_cycle' (did you mean 'hrt_cycles'?)",
+            ),
+            (
+                "[overrides]\na = 'zzz'",
+                "2:5: unknown kernel function 'zzz'",
+            ),
             ("[overrides]\na = 3", "2:5: this must be the name"),
             ("[overrides]\na = { func = 'f' }", "2:7: unknown key 'func'"),
-            ("[overrides]\na = { args = [] }", "2:5: 'a' lacks its kernel function"),
-            ("[overrides]\na = { function = 'hrt_free', args = [] }", "2:37: 'hrt_free' takes 1 argument, not 0"),
-            ("[overrides]\na = { function = 'hrt_free', args = [6] }", "2:38: there is no argument 6"),
-            ("[overrides]\na = { function = 'hrt_free', args = [-1] }", "there is no argument -1"),
-            ("[overrides]\na = { function = 'hrt_free', args = ['x'] }", "an argument is a number"),
-            ("[overrides]\na = { function = 'hrt_free', args = [{ constant = 9223372036854775808 }] }", "64 bits"),
-            ("[overrides]\na = 'hrt_time'\na = 'hrt_time'", "3:1: duplicate key"),
-            ("sets = ['time']\n[overrides]\ntime = 'hrt_cycles'", "3:1: 'time' is in the set 'time' already"),
-            ("sets = ['tme']", "1:9: unknown set 'tme' (did you mean 'time'?)"),
-            ("sets = ['time', 'time']", "1:17: the set 'time' is named twice"),
-            ("[syscalls]\nopenta = 'forward'", "2:1: unknown system call 'openta' (did you mean 'openat'?)"),
-            ("[syscalls]\nread = 'local'", "2:8: the kernel does not serve 'read' alone; it does 'getpid'"),
-            ("[syscalls]\nmmap = 'forward'", "'mmap' needs the kernel's own work"),
+            (
+                "[overrides]\na = { args = [] }",
+                "2:5: 'a' lacks its kernel function",
+            ),
+            (
+                "[overrides]\na = { function = 'hrt_free', args = [] }",
+                "2:37: 'hrt_free' takes 1 argument, not 0",
+            ),
+            (
+                "[overrides]\na = { function = 'hrt_free', args = [6] }",
+                "2:38: there is no argument 6",
+            ),
+            (
+                "[overrides]\na = { function = 'hrt_free', args = [-1] }",
+                "there is no argument -1",
+            ),
+            (
+                "[overrides]\na = { function = 'hrt_free', args = ['x'] }",
+                "an argument is a number",
+            ),
+            (
+                "[overrides]\na = { function = 'hrt_free', args = [{ constant = 9223372036854775808 }] }",
+                "64 bits",
+            ),
+            (
+                "[overrides]\na = 'hrt_time'\na = 'hrt_time'",
+                "3:1: duplicate key",
+            ),
+            (
+                "sets = ['time']\n[overrides]\ntime = 'hrt_cycles'",
+                "3:1: 'time' is in the set 'time' already",
+            ),
+            (
+                "sets = ['tme']",
+                "1:9: unknown set 'tme' (did you mean 'time'?)",
+            ),
+            (
+                "sets = ['time', 'time']",
+                "1:17: the set 'time' is named twice",
+            ),
+            (
+                "[syscalls]\nopenta = 'forward'",
+                "2:1: unknown system call 'openta' (did you mean 'openat'?)",
+            ),
+            (
+                "[syscalls]\nread = 'local'",
+                "2:8: the kernel does not serve 'read' alone; it does 'getpid'",
+            ),
+            (
+                "[syscalls]\nmmap = 'forward'",
+                "'mmap' needs the kernel's own work",
+            ),
             ("[syscalls]\nread = 'refuse'", "or { deny"),
-            ("[syscalls]\nread = { deny = 'EPREM' }", "2:17: unknown error 'EPREM' (did you mean 'EPERM'?)"),
-            ("[syscalls]\nexit_group = { deny = 'EPERM' }", "cannot be denied"),
-            ("[memory]\npolicy = 'areana'", "2:10: unknown policy 'areana' (did you mean 'arena'?)"),
+            (
+                "[syscalls]\nread = { deny = 'EPREM' }",
+                "2:17: unknown error 'EPREM' (did you mean 'EPERM'?)",
+            ),
+            (
+                "[syscalls]\nexit_group = { deny = 'EPERM' }",
+                "cannot be denied",
+            ),
+            (
+                "[memory]\npolicy = 'areana'",
+                "2:10: unknown policy 'areana' (did you mean 'arena'?)",
+            ),
             ("[channel]\nmode = 'exit'", "2:1: unknown key 'mode'"),
         ] {
             let e = Config::parse(text).expect_err(text).to_string();
@@ -694,7 +765,9 @@ mod tests {
     #[test]
     fn for_whom() {
         let c = |text: &str, output: &str| {
-            Config::parse(text).expect("good").for_output(Path::new(output))
+            Config::parse(text)
+                .expect("good")
+                .for_output(Path::new(output))
         };
         let all = "[options]\nplatform = 'hosted'\n[overrides]\nf = 'hrt_cycles'\n";
         assert_eq!(c(all, "d/lua").overrides.len(), 1);

@@ -84,9 +84,17 @@ impl<'a> Functions<'a> {
         }
         // Hand-written code may have no sizes: it reaches to the next function.
         for f in all.defined.values_mut().flatten().filter(|f| f.size == 0) {
-            let next = all.starts.range(f.address.saturating_add(1)..).next().map(|(a, ())| *a);
+            let next = all
+                .starts
+                .range(f.address.saturating_add(1)..)
+                .next()
+                .map(|(a, ())| *a);
             let end = ends.range(f.address.saturating_add(1)..).next().copied();
-            f.size = next.into_iter().chain(end).min().map_or(0, |e| e.saturating_sub(f.address));
+            f.size = next
+                .into_iter()
+                .chain(end)
+                .min()
+                .map_or(0, |e| e.saturating_sub(f.address));
         }
         all
     }

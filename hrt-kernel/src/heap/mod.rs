@@ -20,6 +20,11 @@ const ADDRESS_BITS: u32 = 47;
 pub const OWNED_WORDS: usize = (1 << (ADDRESS_BITS - SEGMENT.trailing_zeros())) / 64;
 /// Dirty slices that are always kept (16 MiB); beyond, a quarter of those in use.
 const KEPT: usize = 256;
+/// Batches of each class that wait as they are for the next thread that wants one.
+const UNITS: usize = 8;
+/// Huge objects' mappings that are kept for the next one, and the bytes that they may have together.
+const SPARE: usize = 8;
+const SPARE_BYTES: usize = 64 << 20;
 /// Segments that are looked through for slices before a new one is mapped.
 const LOOKED_AT: usize = 64;
 /// The largest object: as malloc(3) has it, a difference of pointers must be able to hold it.
@@ -69,11 +74,34 @@ pub struct Cache {
     lists: [List; CLASSES],
 }
 
-/// The spans of one class that have free objects.
+/// The free objects of one class.
 #[repr(C, align(64))]
 struct Central {
     lock: Lock,
+    /// The spans that have some.
     spans: *mut Slice,
+    /// Batches that a thread has given back; the last ones are null.
+    units: [*mut Object; UNITS],
+}
+
+impl Central {
+    fn put_unit(&mut self, unit: *mut Object) -> bool {
+        let place = self.units.iter_mut().find(|u| u.is_null());
+        place.map(|p| *p = unit).is_some()
+    }
+
+    fn take_unit(&mut self) -> *mut Object {
+        let last = self.units.iter_mut().rev().find(|u| !u.is_null());
+        last.map_or(null_mut(), |u| core::mem::replace(u, null_mut()))
+    }
+}
+
+/// The mapping of a huge object that was freed; 0 bytes: none.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Spare {
+    start: usize,
+    size: usize,
 }
 
 /// The segments with slices.
@@ -87,6 +115,8 @@ struct Pages {
     dirty: usize,
     /// Segments with no slice in use.
     empty: usize,
+    /// The latest is the first.
+    spare: [Spare; SPARE],
 }
 
 /// See the module. All zero is a new one, but for [`Heap::set_owned`].
@@ -359,7 +389,14 @@ impl Heap {
                 // A signal handler has interrupted this very code.
                 return self.huge(m, classes::size(class), 16).at as *mut u8;
             }
-            take_objects(central, class, wanted, &mut list);
+            if wanted > 1 || classes::batch(class) == 1 {
+                list.head = (*central).take_unit();
+            }
+            if list.head.is_null() {
+                take_objects(central, class, wanted, &mut list);
+            } else {
+                list.count = classes::batch(class);
+            }
             (*central).lock.give();
             if list.count == 0 {
                 let Some(slice) = self.take_slices(m, 1).0 else {
@@ -416,6 +453,17 @@ impl Heap {
             list.head = (*last).next;
             list.count -= n;
             (*last).next = null_mut();
+            if n == classes::batch(class) {
+                let central = self.central(class);
+                if !(*central).lock.take(m.me(), || m.wait()) {
+                    return;
+                }
+                let kept = (*central).put_unit(first);
+                (*central).lock.give();
+                if kept {
+                    return;
+                }
+            }
             self.give_back(m, class, first);
         }
     }
@@ -611,6 +659,21 @@ impl Heap {
         else {
             return NONE;
         };
+        if before == PAGE {
+            if let Some(spare) = self.take_spare(m, total) {
+                let segment = spare.start as *mut Segment;
+                // SAFETY: the mapping is ours now; it is as another object has left it.
+                unsafe {
+                    (*segment).huge_start = spare.start;
+                    (*segment).huge_size = spare.size;
+                }
+                self.own(spare.start, true);
+                return Had {
+                    at: spare.start + before,
+                    zero: false,
+                };
+            }
+        }
         let place = if align > SEGMENT {
             m.map(total, align, before)
         } else {
@@ -638,7 +701,54 @@ impl Heap {
         unsafe {
             let (start, size) = ((*segment).huge_start, (*segment).huge_size);
             self.own(start, false);
-            m.unmap(start, size);
+            for old in self.put_spare(m, Spare { start, size }) {
+                if old.size != 0 {
+                    m.unmap(old.start, old.size);
+                }
+            }
+        }
+    }
+
+    /// Keeps a mapping; returns those that are too much now.
+    fn put_spare(&self, m: &impl Machine, new: Spare) -> [Spare; SPARE] {
+        let mut gone = [NO_SPARE; SPARE];
+        gone[0] = new;
+        let pages = self.pages();
+        // SAFETY: the pages belong to whoever holds the lock.
+        unsafe {
+            if new.size > SPARE_BYTES / 2 || !(*pages).lock.take(m.me(), || m.wait()) {
+                return gone;
+            }
+            let spare = &mut (*pages).spare;
+            gone[0] = spare[SPARE - 1];
+            spare.copy_within(..SPARE - 1, 1);
+            spare[0] = new;
+            let mut bytes = 0;
+            for (i, place) in spare.iter_mut().enumerate() {
+                bytes += place.size;
+                if i > 0 && bytes > SPARE_BYTES {
+                    gone[i] = core::mem::replace(place, NO_SPARE);
+                }
+            }
+            (*pages).lock.give();
+        }
+        gone
+    }
+
+    /// A kept mapping of `size` bytes or not much more.
+    fn take_spare(&self, m: &impl Machine, size: usize) -> Option<Spare> {
+        let pages = self.pages();
+        // SAFETY: the pages belong to whoever holds the lock.
+        unsafe {
+            if !(*pages).lock.take(m.me(), || m.wait()) {
+                return None;
+            }
+            let spare = &mut (*pages).spare;
+            let fits = |s: &&mut Spare| s.size >= size && s.size - size <= size / 4;
+            let best = spare.iter_mut().filter(fits).min_by_key(|s| s.size);
+            let found = best.map(|s| core::mem::replace(s, NO_SPARE));
+            (*pages).lock.give();
+            found
         }
     }
 
@@ -680,6 +790,8 @@ impl Heap {
         }
     }
 }
+
+const NO_SPARE: Spare = Spare { start: 0, size: 0 };
 
 fn mask(index: usize, count: usize) -> u64 {
     let ones = if count >= 64 {

@@ -99,7 +99,11 @@ pub fn memory(slice: *mut Slice) -> usize {
 /// Where `count` slices in a row are free, as a mask of bits; 0: nowhere.
 #[must_use]
 pub fn fit(used: u64, count: usize) -> u64 {
-    let mask = if count >= 64 { u64::MAX } else { (1 << count) - 1 };
+    let mask = if count >= 64 {
+        u64::MAX
+    } else {
+        (1 << count) - 1
+    };
     let free = !used;
     let mut at = 0;
     while at + count <= SLICES {

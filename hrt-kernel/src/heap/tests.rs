@@ -41,7 +41,10 @@ impl Machine for Host {
         // SAFETY: what is left over of our own mapping.
         unsafe {
             libc::munmap(at as *mut libc::c_void, start - at);
-            libc::munmap((start + size) as *mut libc::c_void, at + whole - start - size);
+            libc::munmap(
+                (start + size) as *mut libc::c_void,
+                at + whole - start - size,
+            );
         }
         MAPPED.fetch_add(size, Ordering::Relaxed);
         Some(start)
@@ -212,11 +215,22 @@ fn many_threads() {
         // SAFETY: an object of ours; without a cache.
         assert!(unsafe { h.free(&Host, null_mut(), p as *mut u8) });
     }
-    // Nothing is in use but one span of each class; little is kept.
+    // Without the batches that wait, nothing is in use but one span of each class; little is kept.
+    for class in 0..CLASSES {
+        loop {
+            // SAFETY: the batch is nobody's any more.
+            let unit = unsafe { (*h.central(class)).take_unit() };
+            if unit.is_null() {
+                break;
+            }
+            // SAFETY: as above.
+            unsafe { h.give_back(&Host, class, unit) };
+        }
+    }
     assert!(h.pages.used <= CLASSES, "{}", h.pages.used);
     assert!(h.pages.dirty <= KEPT);
     let kept = MAPPED.load(Ordering::Relaxed) - before;
-    assert!(kept <= 128 << 20, "{kept}");
+    assert!(kept <= 192 << 20, "{kept}");
 }
 
 #[test]

@@ -5,9 +5,9 @@
 //! in place, is never freed, and is copied when it is to change its size.
 
 use super::set_errno;
+use crate::kernel::CONFINED;
 use crate::kernel::block::{self, Block};
 use crate::kernel::spin::Spin;
-use crate::kernel::CONFINED;
 use crate::raw::{self, errno, map, nr, prot};
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -154,7 +154,12 @@ impl Machine for Here {
         let good = |at: usize| at.wrapping_add(offset).is_multiple_of(align);
         let below = hint.load(Ordering::Relaxed).checked_sub(size + align);
         if let Some(below) = below.filter(|b| *b > align) {
-            let at = mmap((below + align + offset) / align * align - offset, size, RIGHTS, 0)?;
+            let at = mmap(
+                (below + align + offset) / align * align - offset,
+                size,
+                RIGHTS,
+                0,
+            )?;
             if good(at) {
                 hint.store(at, Ordering::Relaxed);
                 return Some(at);

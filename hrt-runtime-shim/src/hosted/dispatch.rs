@@ -9,9 +9,7 @@ use super::threads;
 use crate::kernel::asm::{hrt_exit_thread, int80};
 use crate::kernel::block::{self, Block};
 use crate::kernel::slots::{self, Slot};
-use crate::kernel::{
-    CONFINED, TRAPS, api, children, jail, modules, observe, patch, policy, user,
-};
+use crate::kernel::{CONFINED, TRAPS, api, children, jail, modules, observe, patch, policy, user};
 use crate::raw::{self, errno, map, nr};
 use crate::report;
 use core::sync::atomic::Ordering;

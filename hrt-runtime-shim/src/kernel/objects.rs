@@ -176,11 +176,11 @@ pub fn loaded(start: &Start) -> impl Iterator<Item = Object> {
     let dynamic = start.aux(at::BASE).unwrap_or(0) != 0;
     let debug = program.filter(|_| dynamic).and_then(|p| p.tag(dt::DEBUG));
     // struct r_debug { int r_version; struct link_map *r_map; … }
-    // SAFETY: as <link.h> says, and complete, since ld.so has finished.
-    let first = debug.map_or(0, |d| match d {
-        0 => 0,
-        d => unsafe { ((d + 8) as *const usize).read() },
-    });
+    let first = match debug {
+        None | Some(0) => 0,
+        // SAFETY: as <link.h> says, and complete, since ld.so has finished.
+        Some(d) => unsafe { ((d + 8) as *const usize).read() },
+    };
     // struct link_map { ElfW(Addr) l_addr; char *l_name; ElfW(Dyn) *l_ld; struct link_map *l_next, *l_prev; }
     let next = |map: usize| match map {
         0 => 0,
