@@ -7,6 +7,8 @@
 pub mod arena;
 pub mod bpf;
 pub mod classes;
+pub mod entries;
+pub mod heap;
 pub mod names;
 pub mod platform;
 pub mod settings;

@@ -50,6 +50,8 @@ pub struct Settings<'a> {
     pub patch: bool,
     /// `HRT_CHANNEL=0`: on `kvm` every call that leaves the guest does so by an exit.
     pub channel: bool,
+    /// `HRT_OVERRIDES=0`: legacy functions run.
+    pub overrides: bool,
     /// `HRT_RING`: the ring of the program on `kvm`; `None`: the best.
     pub ring: Option<u8>,
     /// `HRT_MEMORY`.
@@ -75,6 +77,7 @@ impl Default for Settings<'_> {
             trace: Output::Off,
             patch: true,
             channel: true,
+            overrides: true,
             ring: None,
             memory: Memory::Arena,
         }
@@ -141,6 +144,7 @@ impl<'a> Settings<'a> {
         };
         s.patch = switch("HRT_PATCH")?;
         s.channel = switch("HRT_CHANNEL")?;
+        s.overrides = switch("HRT_OVERRIDES")?;
         s.ring = match get(b"HRT_RING") {
             None => None,
             Some(b"0") => Some(0),
@@ -246,6 +250,10 @@ mod tests {
         assert_eq!(
             read(&[("HRT_CHANNEL", "on")]).unwrap_err().variable,
             "HRT_CHANNEL"
+        );
+        assert_eq!(
+            read(&[("HRT_OVERRIDES", "no")]).unwrap_err().variable,
+            "HRT_OVERRIDES"
         );
         assert_eq!(read(&[("HRT_RING", "1")]).unwrap_err().variable, "HRT_RING");
     }

@@ -73,12 +73,12 @@ pub fn is_own(argv: &[OsString]) -> bool {
 pub fn run(cli: &Cli, blobs: &Blobs<'_>) -> Result<()> {
     let out = cli.output.as_deref().unwrap_or(Path::new(""));
     if let Some(file) = &cli.hybridize {
-        let options = match &cli.config {
-            Some(c) => Config::read(c)?.text(),
-            None => String::new(),
+        let config = match &cli.config {
+            Some(c) => Config::read(c)?,
+            None => Config::default(),
         };
         let input = output::read(file)?;
-        let hybrid = named(file, rewrite::hybridize(&input.bytes, blobs, &options))?;
+        let hybrid = named(file, rewrite::hybridize(&input.bytes, blobs, &config))?;
         output::write(out, &hybrid.bytes, input.mode)?;
         if hybrid.table == table::Table::Moved {
             eprintln!(

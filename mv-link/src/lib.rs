@@ -9,6 +9,8 @@
 pub mod args;
 pub mod blobs;
 pub mod cli;
+pub mod config_blob;
+pub mod discover;
 pub mod doctor;
 pub mod elf;
 pub mod error;
@@ -21,8 +23,10 @@ pub mod options;
 pub mod output;
 pub mod payload;
 pub mod real;
+pub mod resolve;
 pub mod restore;
 pub mod rewrite;
+pub mod sets;
 pub mod table;
 pub mod wire;
 

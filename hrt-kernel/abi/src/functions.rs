@@ -61,6 +61,20 @@ pub const FUNCTIONS: &[Function] = &[
     f("hrt_fiber_delete", 1),
     f("hrt_threads_info", 1),
     f("hrt_threads_maker", 1),
+    // Time and heap: as the C library's functions of those names, errno included.
+    f("hrt_clock_gettime", 2),
+    f("hrt_gettimeofday", 2),
+    f("hrt_seconds", 1),
+    f("hrt_malloc", 1),
+    f("hrt_free", 1),
+    f("hrt_calloc", 2),
+    f("hrt_realloc", 2),
+    f("hrt_reallocarray", 3),
+    f("hrt_memalign", 2),
+    f("hrt_posix_memalign", 3),
+    f("hrt_valloc", 1),
+    f("hrt_pvalloc", 1),
+    f("hrt_malloc_usable_size", 1),
 ];
 
 /// The number of the function called `name`.

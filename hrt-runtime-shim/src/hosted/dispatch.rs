@@ -9,12 +9,14 @@ use super::threads;
 use crate::kernel::asm::{hrt_exit_thread, int80};
 use crate::kernel::block::{self, Block};
 use crate::kernel::slots::{self, Slot};
-use crate::kernel::{CONFINED, TRAPS, api, children, jail, memory, modules, observe, patch, user};
+use crate::kernel::{
+    CONFINED, TRAPS, api, children, jail, memory, modules, observe, patch, policy, user,
+};
 use crate::raw::{self, errno, map, nr};
 use crate::report;
 use core::sync::atomic::Ordering;
 use hrt_kernel::bpf;
-use hrt_kernel::classes::{self, Class};
+use hrt_kernel::classes::Class;
 
 /// Where a call goes after the kernel is left.
 enum Next {
@@ -43,7 +45,7 @@ pub unsafe extern "C" fn hrt_dispatch(frame: *mut Frame) {
     if observe::counting() {
         observe::count(b, number);
     }
-    let next = match classes::class(number) {
+    let next = match policy::class(number) {
         Class::Local => local(b, number),
         Class::Forward => Next::Forward,
         // SAFETY: the entry's promise.
@@ -138,6 +140,9 @@ pub fn trace_interrupted(s: &Spill, result: u64) {
 }
 
 fn local(b: *mut Block, number: usize) -> Next {
+    if let Some(error) = policy::denied(number) {
+        return Next::Done(raw::err(error));
+    }
     if CONFINED.load(Ordering::Relaxed) {
         // The jail may have something to say about it.
         return Next::Forward;
@@ -381,7 +386,7 @@ pub fn trapped(b: *mut Block, c: &Context, arch: u32) {
     drop(lock);
     // No slot is left. What is sent on as it is can be made from here.
     let number = rax as u32 as usize;
-    match classes::class(number) {
+    match policy::class(number) {
         Class::Mediated => {
             report::fatal("too many system-call sites (the program makes new ones all the time)")
         }

@@ -11,10 +11,12 @@ mod signals;
 mod threads;
 
 use crate::entry::Context;
-use crate::kernel::{IMAGE, IMAGE_SIZE, begin, name_memory, observe, set_up, undo};
+use crate::kernel::{
+    IMAGE, IMAGE_SIZE, begin, name_memory, observe, overrides, policy, set_up, undo,
+};
 use crate::raw::{self, nr};
 use core::sync::atomic::Ordering;
-use hrt_kernel::classes::{self, Class};
+use hrt_kernel::classes::Class;
 use hrt_kernel::platform::{Machine, Platform};
 
 const PR_SET_SYSCALL_USER_DISPATCH: usize = 59;
@@ -63,7 +65,7 @@ impl Machine for Hosted {
         }
         // When a report or a trace was asked for, every call goes through the kernel.
         set_up(Self::PLATFORM, context, kernel_entry(), |n| {
-            !observe::observed() && classes::class(n) == Class::Forward
+            !observe::observed() && policy::class(n) == Class::Forward
         });
         if signals::init(b) != 0 {
             dispatch_off();
@@ -71,6 +73,7 @@ impl Machine for Hosted {
             unsafe { undo() };
             return Err("Linux refuses a handler for SIGSYS");
         }
+        overrides::apply(context);
         name_memory();
         Ok(())
     }

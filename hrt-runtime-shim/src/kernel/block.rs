@@ -3,6 +3,7 @@
 //! Blocks are not unmapped once the program runs: a thread that ends marks its block free as the last thing before its `exit`, and the
 //! next thread takes it. In the child of a fork all blocks but the caller's are free.
 
+use crate::functions::heap;
 use crate::raw::{self, nr};
 use crate::threads::Local;
 use core::ptr::null_mut;
@@ -81,6 +82,8 @@ pub struct Block {
     pub channel_count: u32,
     /// 1 if the thread would have its channel opened.
     pub channel_wanted: AtomicU32,
+    /// The thread's heap cache, in memory of the program's; 0: none. It stays with the block.
+    pub cache: usize,
     /// Next block in the list of all.
     next: AtomicPtr<Block>,
     /// Calls served, by number (counted only if a report was asked for).
@@ -189,6 +192,7 @@ pub fn take() -> Result<*mut Block, isize> {
         {
             // SAFETY: the block is ours now.
             unsafe { reset(b) };
+            heap::give_cache(b);
             return Ok(b);
         }
     }
@@ -230,6 +234,7 @@ pub fn take() -> Result<*mut Block, isize> {
             }
         }
     }
+    heap::give_cache(mine);
     Ok(mine)
 }
 
@@ -288,6 +293,7 @@ pub unsafe fn discard() {
 /// In the child of a fork: no other thread exists, and nothing has been counted yet.
 pub fn after_fork(mine: *mut Block) {
     super::observe::after_fork();
+    super::overrides::after_fork();
     for b in all() {
         // SAFETY: blocks in the list are mapped for ever, and this is the only thread.
         unsafe {

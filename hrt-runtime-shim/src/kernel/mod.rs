@@ -6,17 +6,22 @@ pub mod asm;
 pub mod block;
 mod budget;
 pub mod children;
+pub mod config;
 mod huge;
 pub mod jail;
 pub mod memory;
 pub mod modules;
+pub mod objects;
 pub mod observe;
+pub mod overrides;
 pub mod patch;
+pub mod policy;
 pub mod slots;
 pub mod spin;
 pub mod user;
 
 use crate::entry::Context;
+use crate::functions;
 use crate::raw::{self, errno, nr};
 use crate::start::at;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -108,6 +113,7 @@ pub fn begin(context: &Context) -> Result<*mut block::Block, &'static str> {
 /// `direct`, and the code that may be patched.
 pub fn set_up(platform: Platform, context: &Context, entry: usize, direct: impl Fn(usize) -> bool) {
     observe::init(platform, &context.settings);
+    policy::init(&context.config);
     slots::init(entry, direct);
     memory::init(context.settings.memory);
     if !context.settings.patch {
@@ -116,6 +122,7 @@ pub fn set_up(platform: Platform, context: &Context, entry: usize, direct: impl 
     let lock = slots::lock();
     modules::init(&context.start, &lock);
     crate::threads::init(&lock);
+    functions::init(&context.start);
 }
 
 /// Undoes [`begin`].

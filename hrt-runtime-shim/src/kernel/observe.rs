@@ -4,14 +4,14 @@
 //! its environment and its descriptors as it likes.
 
 use super::block::{self, Block};
-use super::{CONFINED, STARTED, TRAPS, patch, user};
+use super::{CONFINED, STARTED, TRAPS, overrides, patch, policy, user};
 use crate::raw::{self, nr};
 use crate::report::Line;
 use crate::threads::{self, groups};
 use core::cell::UnsafeCell;
 use core::fmt::Write;
 use core::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
-use hrt_kernel::classes::{self, Class, TABLE_SIZE};
+use hrt_kernel::classes::{Class, TABLE_SIZE};
 use hrt_kernel::names::{self, Arg};
 use hrt_kernel::platform::Platform;
 use hrt_kernel::settings::{Output, Settings};
@@ -160,7 +160,7 @@ pub fn uncount(b: *mut Block, number: usize) {
 
 /// How a call was served, as the report has it.
 fn served(number: usize) -> usize {
-    match classes::class(number) {
+    match policy::class(number) {
         Class::Local => 0,
         Class::Forward => 1,
         Class::Mediated => 2,
@@ -269,6 +269,7 @@ fn json_report(t: &Totals, out: &mut Line<32768>, pid: u32) {
             groups::RESCUES.load(Ordering::Relaxed),
         );
     }
+    overrides::json_report(out);
     let _ = writeln!(
         out,
         "\"sites_patched\":{},\"sud_traps\":{},\"threads\":{},\"signals\":{}}}",
@@ -323,6 +324,7 @@ fn text_report(t: &Totals, out: &mut Line<32768>, pid: u32) {
             groups::RESCUES.load(Ordering::Relaxed),
         );
     }
+    overrides::text_report(out);
     const CLASS: [&str; 3] = ["local", "forwarded", "mediated"];
     for (n, c) in t.by_number.iter().enumerate().filter(|(_, c)| **c != 0) {
         let _ = writeln!(

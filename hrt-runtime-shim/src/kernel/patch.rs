@@ -179,6 +179,15 @@ pub fn try_patch(slot: Slot, rax: u64, lock: &Guard) {
     }
 }
 
+/// Makes the function at `at`, whose first [`hrt_kernel::entries::JUMP`] bytes may go, a jump to `to`. To be called while there is
+/// one thread.
+pub fn entry(at: usize, to: usize, lock: &Guard) -> bool {
+    modules::containing(at, lock)
+        .and_then(|range| near(at, to, range.start, lock))
+        .and_then(|to| sites::jmp32(at, to))
+        .is_some_and(|jump| write(at, &jump, None, true))
+}
+
 /// [`sync_cores`] works.
 static SYNC_READY: AtomicBool = AtomicBool::new(false);
 

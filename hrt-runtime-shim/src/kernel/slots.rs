@@ -5,12 +5,13 @@
 //! own stack. Code and data are apart: the code page is filled once, made executable, and never written again.
 
 use super::observe;
+use super::policy;
 use super::spin::{self, Spin};
 use crate::raw::{self, nr};
 use crate::report;
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
-use hrt_kernel::classes::TABLE_SIZE;
+use hrt_kernel::classes::{Class, TABLE_SIZE};
 
 /// Slots there can be; sites beyond it are served in the signal handler.
 pub const SLOTS: usize = 32768;
@@ -187,10 +188,12 @@ impl Slot {
 
     /// Prepares [`Slot::known_entry`] for number `nr`, whose `mov` is at `mov`.
     pub fn set_known(self, nr: u32, mov: usize, _lock: &Guard) {
-        let observed = observe::observed();
+        let here = |n: usize| {
+            !observe::observed() && policy::class(n) == Class::Local && policy::denied(n).is_none()
+        };
         let go = match nr as usize {
-            nr::GETPID if !observed => off::GETPID,
-            nr::GETTID if !observed => off::GETTID,
+            nr::GETPID if here(nr::GETPID) => off::GETPID,
+            nr::GETTID if here(nr::GETTID) => off::GETTID,
             n if is_direct(n) => off::SYSCALL,
             _ => off::KERNEL,
         };

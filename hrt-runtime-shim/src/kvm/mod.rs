@@ -19,10 +19,11 @@ mod wire;
 
 use crate::entry::Context;
 use crate::kernel::block::{self, Block};
-use crate::kernel::{begin, name_memory, observe, set_up, undo};
+use crate::kernel::{begin, name_memory, observe, overrides, policy, set_up, undo};
 use crate::raw::{self, errno, nr};
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicI32, Ordering};
+use hrt_kernel::classes::Class;
 use hrt_kernel::platform::{Machine, Platform};
 use hrt_kernel::settings::Settings;
 use vcpu::Vcpu;
@@ -106,10 +107,11 @@ impl Machine for Kvm {
             return Err(why);
         }
         set_up(Self::PLATFORM, context, channel::entry(), |n| {
-            !channel::serves(n)
+            !channel::serves(n) || policy::class(n) != Class::Forward
         });
         channel::init(b, context.settings.channel);
         signals::init();
+        overrides::apply(context);
         name_memory();
         v.signals = signals::State::new();
         v.xsave = [0; 4096];

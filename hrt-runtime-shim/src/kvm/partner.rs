@@ -9,11 +9,11 @@ use super::{channel, faults, threads};
 use crate::kernel::asm::int80;
 use crate::kernel::block::{self, Block};
 use crate::kernel::slots::{self, Slot};
-use crate::kernel::{TRAPS, children, jail, memory, modules, observe, patch, user};
+use crate::kernel::{TRAPS, children, jail, memory, modules, observe, patch, policy, user};
 use crate::raw::{self, errno, map, nr, prot};
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicUsize, Ordering};
-use hrt_kernel::classes::{self, Class};
+use hrt_kernel::classes::Class;
 
 /// Runs the program of the calling thread, whose block is `b`, for ever.
 pub extern "C" fn work(b: *mut Block) -> ! {
@@ -73,8 +73,11 @@ fn syscall(b: *mut Block, v: &mut Vcpu) {
         signals::sigreturn(b, v);
         return;
     }
-    let result = match classes::class(number) {
+    let result = match policy::class(number) {
         _ if kept => KEPT,
+        Class::Local if policy::denied(number).is_some() => {
+            raw::err(policy::denied(number).unwrap_or_default())
+        }
         // SAFETY: the calling thread's own block.
         Class::Local => unsafe {
             if number == nr::GETPID {

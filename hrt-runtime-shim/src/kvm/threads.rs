@@ -8,6 +8,7 @@ use super::paging;
 use super::partner;
 use super::signals::KEPT;
 use super::vcpu::{self, Vcpu};
+use crate::functions::heap;
 use crate::kernel::block::{self, BLOCK_SIZE, Block};
 use crate::kernel::children::{self, CloneArgs, flag};
 use crate::kernel::{patch, set_gs, slots};
@@ -192,9 +193,11 @@ fn copy(
     call: impl FnOnce() -> isize,
 ) -> isize {
     // Held, so that the child's copies of what they guard are whole.
+    let held = heap::before_fork();
     let lock = slots::lock();
     let r = paging::with_lock(call);
     drop(lock);
+    heap::after_fork(held, (r == 0).then_some(b));
     if r == 0 {
         // SAFETY: the calling thread's own block.
         unsafe { children::copied(b) };
@@ -228,6 +231,7 @@ pub fn exit(b: *mut Block, v: &mut Vcpu, status: usize, report: impl FnOnce()) -
             unsafe { raw::syscall4(nr::EXIT, status, 0, 0, 0) };
         }
     }
+    heap::thread_ends(b);
     patch::THREADS.fetch_sub(1, Ordering::AcqRel);
     if borrowed == 0 {
         // SAFETY: as above.
