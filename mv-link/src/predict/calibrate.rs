@@ -1,6 +1,7 @@
 //! Measures what things cost here and now, plain and as a hybrid: a copy of this very program is hybridized into a temporary
 //! directory, and both run [`super::measure`]'s operations, in rounds in which they take turns.
 
+use super::report::Usage;
 use super::sys::{self, Program};
 use super::trace::{self, Image};
 use crate::blobs::Blobs;
@@ -8,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::{output, rewrite};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -20,7 +22,7 @@ const BUDGET: Duration = Duration::from_secs(6);
 const STARTS: u32 = 4;
 /// How often an operation that consists of several calls is done to count them.
 const COUNTED: u64 = 8;
-/// The name of the time that a process takes from start to end.
+/// The name of the processor time that a process takes from start to end.
 pub const START: &str = "start";
 
 /// A figure with its uncertainty: the median of the rounds, and its 95 % confidence interval.
@@ -91,7 +93,7 @@ impl Range {
     }
 }
 
-/// What one operation takes, in nanoseconds.
+/// What one operation takes of a processor, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Cost {
     /// Plainly.
@@ -138,10 +140,8 @@ impl Pair {
     /// As [`rewrite::hybridize`]'s and those of writing to the temporary directory.
     pub fn new(blobs: &Blobs<'_>) -> Result<Pair> {
         let own = Path::new("/proc/self/exe");
-        let dir = tempfile::tempdir().map_err(|source| Error::Io {
-            action: "cannot make a temporary directory (TMPDIR)",
-            source,
-        })?;
+        let dir =
+            tempfile::tempdir().map_err(failed("cannot make a temporary directory (TMPDIR)"))?;
         let input = output::read(own)?;
         let hybrid = match rewrite::hybridize(&input.bytes, blobs, "") {
             Ok(h) => h.bytes,
@@ -189,23 +189,17 @@ impl Pair {
 
     /// One round of all operations and of starts, in nanoseconds.
     fn round(&self, platform: &str, divisor: u32) -> Result<BTreeMap<String, f64>> {
-        let run = |name: &str, number| {
-            let out = self.command(platform, name, number).output();
-            let out = out.map_err(|source| Error::Io {
-                action: "cannot execute the calibration run",
-                source,
-            })?;
-            if out.status.success() {
-                return Ok(out.stdout);
-            }
-            Err(Error::Predict(format!(
+        let out = self.command(platform, "all", divisor).output();
+        let out = out.map_err(failed("cannot execute the calibration run"))?;
+        if !out.status.success() {
+            return Err(Error::Predict(format!(
                 "the calibration run on {platform} failed ({}): {}",
                 out.status,
                 String::from_utf8_lossy(&out.stderr).trim()
-            )))
-        };
+            )));
+        }
         let mut costs = BTreeMap::new();
-        for line in String::from_utf8_lossy(&run("all", divisor)?).lines() {
+        for line in String::from_utf8_lossy(&out.stdout).lines() {
             let parts = line.split_once(' ').map(|(n, v)| (n, v.parse()));
             let Some((name, Ok(value))) = parts else {
                 let text = format!("the calibration run printed '{line}'");
@@ -213,14 +207,23 @@ impl Pair {
             };
             costs.insert(name.to_owned(), value);
         }
-        let start = Instant::now();
+        let mut seconds = 0.0;
         for _ in 0..STARTS {
-            run("nothing", 0)?;
+            let null = null().map_err(failed(NULL))?;
+            let program = self.arguments(platform, "nothing", 0)?;
+            let started = sys::start(&program, [Some(null.as_fd()); 3], None)
+                .map_err(failed("cannot execute the calibration run"))?;
+            let ended = sys::wait(started.pid).map_err(failed("cannot wait for it"))?;
+            if ended.status != 0 {
+                return Err(Error::Predict(format!(
+                    "the calibration run on {platform} ended with status {:#x}",
+                    ended.status
+                )));
+            }
+            let usage = Usage::of(&ended.usage);
+            seconds += usage.user + usage.system;
         }
-        costs.insert(
-            START.into(),
-            start.elapsed().as_nanos() as f64 / f64::from(STARTS),
-        );
+        costs.insert(START.into(), seconds * 1e9 / f64::from(STARTS));
         Ok(costs)
     }
 
@@ -276,23 +279,34 @@ impl Pair {
         Ok(all)
     }
 
+    /// The calibration run as a program for [`sys::start`].
+    fn arguments(&self, platform: &str, name: &str, number: u64) -> Result<Program> {
+        let file = self.program(platform);
+        let number = number.to_string();
+        let words = [
+            file.as_os_str(),
+            super::MEASURE.as_ref(),
+            name.as_ref(),
+            number.as_ref(),
+        ];
+        Program::new(
+            &words,
+            &[
+                ("HRT_PLATFORM", platform),
+                ("HRT_STATS", ""),
+                ("HRT_TRACE", ""),
+            ],
+        )
+        .map_err(failed("cannot execute the calibration run"))
+    }
+
     fn count(&self, name: &str, times: u64) -> Result<Image> {
-        let failed = |source| Error::Io {
-            action: "cannot count what the calibration run does",
-            source,
-        };
-        let own = self.own.as_os_str();
-        let times = times.to_string();
-        let words = [own, super::MEASURE.as_ref(), name.as_ref(), times.as_ref()];
-        let program = Program::new(&words, &[("HRT_PLATFORM", "native")]).map_err(failed)?;
-        let null = std::fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open("/dev/null")
-            .map_err(failed)?;
-        let fd = std::os::fd::AsFd::as_fd(&null);
-        let started = sys::start(&program, [Some(fd); 3], Some(trace::OPTIONS)).map_err(failed)?;
-        let counts = trace::follow(started.pid).map_err(failed)?;
+        let program = self.arguments("native", name, times)?;
+        let null = null().map_err(failed(NULL))?;
+        let started = sys::start(&program, [Some(null.as_fd()); 3], Some(trace::OPTIONS))
+            .map_err(failed("cannot trace the calibration run"))?;
+        let counts = trace::follow(started.pid)
+            .map_err(failed("cannot count what the calibration run does"))?;
         match counts.images.into_iter().next() {
             Some(image) if counts.status == 0 => Ok(image),
             _ => Err(Error::Predict(format!(
@@ -301,6 +315,18 @@ impl Pair {
             ))),
         }
     }
+}
+
+fn null() -> std::io::Result<std::fs::File> {
+    std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/null")
+}
+const NULL: &str = "cannot open /dev/null";
+
+fn failed(action: &'static str) -> impl FnOnce(std::io::Error) -> Error {
+    move |source| Error::Io { action, source }
 }
 
 /// What `many` did more than `few`, for each of `n`.

@@ -134,6 +134,7 @@ fn attempt(request: &Request<'_>, blobs: &Blobs<'_>) -> Result<ExitStatus> {
         executed(&started, name)?;
         let mut u = Usage::of(&ended.usage);
         u.elapsed = elapsed;
+        u.delayed = ended.delayed.min(elapsed);
         let unseen =
             Unseen::new(&input).map_err(failed("cannot make streams for the second run"))?;
         let counts = count(&program, name, unseen.borrow())?;
@@ -149,7 +150,7 @@ fn attempt(request: &Request<'_>, blobs: &Blobs<'_>) -> Result<ExitStatus> {
     let own = &counts.images[0];
     note_what_differs(&counts, &mut notes);
     let times = (!once).then_some(Times {
-        elapsed: usage.elapsed,
+        elapsed: usage.elapsed - usage.delayed,
         user: usage.user,
         system: usage.system,
     });

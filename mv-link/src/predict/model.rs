@@ -32,10 +32,12 @@ pub struct Prediction {
     pub terms: Vec<Term>,
     /// Time added to the plain run, in seconds of a processor; negative: saved.
     pub added: Range,
-    /// Elapsed time as a hybrid, in seconds. Missing where the plain run's is not known.
+    /// Elapsed time as a hybrid, in seconds, without waiting for a processor. Missing where the plain run's is not known.
     pub elapsed: Option<Range>,
     /// That, over the plain run's.
     pub ratio: Option<Range>,
+    /// Processor time as a hybrid over the plain run's.
+    pub processor_ratio: Option<Range>,
     /// What could be saved beyond that if the HRT kernel managed anonymous memory in large pages, in seconds, at most. Missing where the
     /// measured costs show that it does.
     pub memory_could_save: Option<f64>,
@@ -46,7 +48,7 @@ pub struct Prediction {
 /// Time of the plain run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Times {
-    /// Elapsed, in seconds.
+    /// Elapsed, in seconds, without waiting for a processor.
     pub elapsed: f64,
     /// Of the processors in user mode.
     pub user: f64,
@@ -223,6 +225,17 @@ pub fn predict(
         (Some(e), Some(t)) if t.elapsed > 0.0 => Some(e.times(1.0 / t.elapsed)),
         _ => None,
     };
+    let processor_ratio = times
+        .map(|t| t.user + t.system)
+        .filter(|t| *t > 0.0)
+        .map(|t| {
+            let as_hybrid = |added: f64| (1.0 + added / t).max(0.0);
+            Range {
+                low: as_hybrid(sum.low),
+                mid: as_hybrid(sum.mid),
+                high: as_hybrid(sum.high),
+            }
+        });
     let plain = |name: &str| -> Result<f64> { Ok(cost(name)?.plain.mid) };
     let managed = added.touch()?.mid < -MANAGED * plain("grow")?;
     let memory_could_save = if managed {
@@ -238,6 +251,7 @@ pub fn predict(
         added: sum,
         elapsed,
         ratio,
+        processor_ratio,
         memory_could_save,
         calibration,
     })
@@ -335,6 +349,7 @@ mod tests {
         assert!((p.added.mid - ns * 1e-9).abs() < 1e-12, "{p:?}");
         assert!(p.added.low < p.added.mid && p.added.mid < p.added.high);
         assert!((p.ratio.expect("timed").mid - (1.0 + ns * 1e-9)).abs() < 1e-9);
+        assert!((p.processor_ratio.expect("timed").mid - (1.0 + ns * 1e-9 / 0.6)).abs() < 1e-9);
         assert!(p.memory_could_save.is_some());
     }
 

@@ -24,6 +24,13 @@ pub fn process_of(tid: Pid) -> Option<Pid> {
     line.trim().parse().ok()
 }
 
+/// Seconds that a thread has waited for a processor to be free (Documentation/scheduler/sched-stats.rst); 0 where Linux does not say.
+pub fn delayed(tid: Pid) -> f64 {
+    let text = fs::read_to_string(format!("/proc/{tid}/schedstat")).unwrap_or_default();
+    let ns = text.split_ascii_whitespace().nth(1);
+    ns.and_then(|n| n.parse::<f64>().ok()).unwrap_or(0.0) * 1e-9
+}
+
 /// A value of the auxiliary vector (getauxval(3)).
 pub fn auxv(pid: Pid, tag: u64) -> Option<u64> {
     let bytes = fs::read(format!("/proc/{pid}/auxv")).ok()?;

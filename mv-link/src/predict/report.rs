@@ -13,6 +13,8 @@ use std::fmt;
 pub struct Usage {
     /// Elapsed time in seconds.
     pub elapsed: f64,
+    /// Of that, time in which its first thread could have run, had a processor been free.
+    pub delayed: f64,
     /// Processor time in user mode, in seconds.
     pub user: f64,
     /// Processor time in the kernel, in seconds.
@@ -30,11 +32,12 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// From getrusage(2)'s figures; the elapsed time is not among them.
+    /// From getrusage(2)'s figures; elapsed time and delay are not among them.
     pub fn of(u: &libc::rusage) -> Usage {
         let seconds = |t: libc::timeval| t.tv_sec as f64 + t.tv_usec as f64 * 1e-6;
         Usage {
             elapsed: 0.0,
+            delayed: 0.0,
             user: seconds(u.ru_utime),
             system: seconds(u.ru_stime),
             minor_faults: u.ru_minflt as u64,
@@ -75,6 +78,9 @@ pub struct Report {
     /// What is to be kept in mind.
     pub notes: Vec<String>,
 }
+
+/// A delay longer than this part of the elapsed time is told.
+const DELAYED: f64 = 0.02;
 
 /// A time with a sign and a unit that suits it.
 struct Seconds(f64);
@@ -117,6 +123,13 @@ impl fmt::Display for Report {
             "  time          {:.3} s elapsed, {:.3} user, {:.3} system ({how})",
             u.elapsed, u.user, u.system
         )?;
+        if u.delayed > u.elapsed * DELAYED {
+            writeln!(
+                f,
+                "                {:.3} s of it waiting for a processor that others used, which is left out below",
+                u.delayed
+            )?;
+        }
         writeln!(
             f,
             "  page faults   {} minor, {} major",
@@ -145,7 +158,7 @@ impl fmt::Display for Report {
         }
         for p in &self.predictions {
             writeln!(f)?;
-            prediction_text(f, p, u.elapsed)?;
+            prediction_text(f, p, u.elapsed - u.delayed)?;
         }
         if !self.not_predicted.is_empty() {
             writeln!(f)?;
@@ -254,6 +267,13 @@ fn prediction_text(f: &mut fmt::Formatter<'_>, p: &Prediction, plain: f64) -> fm
             r.low,
             r.high,
             verdict(r)
+        )?;
+    }
+    if let Some(r) = p.processor_ratio {
+        writeln!(
+            f,
+            "  processor     ratio {:.3} ({:.3} … {:.3})",
+            r.mid, r.low, r.high
         )?;
     }
     for t in &p.terms {

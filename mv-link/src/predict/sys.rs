@@ -143,6 +143,8 @@ pub struct Ended {
     pub status: libc::c_int,
     /// Of it and of those descendants that were waited for.
     pub usage: libc::rusage,
+    /// Seconds in which its first thread could have run, had a processor been free.
+    pub delayed: f64,
 }
 
 /// Waits for the end of a child that is not traced.
@@ -153,13 +155,25 @@ pub fn wait(pid: Pid) -> Result<Ended> {
     let mut status = 0;
     // SAFETY: plain integers.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: waits, and leaves the child to be waited for.
+    while unsafe {
+        let mut info = std::mem::zeroed();
+        let options = libc::WEXITED | libc::WNOWAIT;
+        libc::waitid(libc::P_PID, pid as libc::id_t, &mut info, options) < 0
+            && Error::last_os_error().raw_os_error() == Some(libc::EINTR)
+    } {}
+    let delayed = super::proc::delayed(pid);
     loop {
         // SAFETY: room for both results.
         let r = unsafe { libc::wait4(pid, &mut status, 0, &mut usage) };
         match check(r.into()) {
             Ok(_) => {
                 PROGRAM.store(0, Ordering::Relaxed);
-                return Ok(Ended { status, usage });
+                return Ok(Ended {
+                    status,
+                    usage,
+                    delayed,
+                });
             }
             Err(e) if e.raw_os_error() == Some(libc::EINTR) => {}
             Err(e) => return Err(e),
