@@ -96,7 +96,12 @@ fn attempt(request: &Request<'_>, blobs: &Blobs<'_>) -> Result<ExitStatus> {
         }
     }
     let place = request.output.map(Place::new).transpose()?;
-    let pair = Pair::new(blobs)?;
+    let mut not_predicted = Vec::new();
+    let platforms = platforms(request.platform, &mut not_predicted);
+    let pair = match platforms.is_empty() {
+        true => None,
+        false => Some(Pair::new(blobs)?),
+    };
     let mut notes = Vec::new();
     let mut extra = Vec::new();
     if file.as_deref().is_some_and(is_active_hybrid) {
@@ -158,8 +163,10 @@ fn attempt(request: &Request<'_>, blobs: &Blobs<'_>) -> Result<ExitStatus> {
     let file_faults =
         (counts.images.len() == 1).then(|| usage.minor_faults.saturating_sub(own.anonymous_faults));
     let mut predictions = Vec::new();
-    let mut not_predicted = Vec::new();
-    for (platform, divisor) in platforms(request.platform, &mut not_predicted) {
+    let measured = pair
+        .iter()
+        .flat_map(|p| platforms.iter().map(move |x| (p, *x)));
+    for (pair, (platform, divisor)) in measured {
         if let Err(why) = pair.runs_on(platform) {
             not_predicted.push(NotPredicted { platform, why });
             continue;
