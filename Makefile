@@ -1,6 +1,7 @@
 # make                 builds the toolchain: mv-cc, mv-c++ and mv-link
 # make test            everything needed to test, in under 15 minutes; ends with the count
-# make test-runtimes   the long ones: Lua, SQLite, CPython, Racket CS and BC, each built and run plain and hybrid
+# make test-runtimes   the long ones: Lua, SQLite, CPython, Racket CS and BC, each built and run plain and hybrid; and OCaml,
+#                      the Boehm collector, SBCL, Node and OpenJDK as the distribution has them, hybridized
 # make test-ring0      the corpus, Lua and Racket in a virtual machine that has /dev/kvm, in QEMU's software CPU: ring 0 on any
 #                      machine; make test has a part of it
 # make demo            a hybridized Lua from source to output; RUNTIME=racket does it for Racket
@@ -12,7 +13,7 @@
 SHELL := /bin/bash
 PREFIX ?= /usr/local
 RUNTIME ?= lua
-NAMES ?= lua sqlite cpython racket-cs racket-bc
+NAMES ?= lua sqlite cpython racket-cs racket-bc ocaml boehm sbcl node java
 BIN := $(or $(CARGO_TARGET_DIR),target)/release
 SCRIPTS := testsuite/scripts
 

@@ -4,13 +4,15 @@ use crate::blobs::Blobs;
 use crate::elf::FileSource;
 use crate::error::{Error, Result};
 use crate::options::Config;
-use crate::{args, doctor, inspect, output, restore, rewrite, table};
+use crate::{args, doctor, inspect, output, predict, restore, rewrite, table};
 use clap::{ArgGroup, Parser};
+use hrt_kernel::platform::Platform;
 use serde::Serialize;
 use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 /// Makes hybrid executables. Called as ld (by that name, or with a linker's arguments) it links.
 #[derive(Debug, Parser)]
@@ -28,7 +30,10 @@ pub struct Cli {
     /// Say which platform a hybrid takes on this machine, and why
     #[arg(long, group = "mode")]
     doctor: bool,
-    /// Where to write the result
+    /// Run COMMAND plainly, count what it asks of Linux, and say what hybridizing it would gain or cost here
+    #[arg(long, group = "mode", requires = "command")]
+    predict: bool,
+    /// Where to write the result (with --predict: the report; stderr if not said)
     #[arg(short, long, value_name = "OUT")]
     output: Option<PathBuf>,
     /// Configuration file (multiverse.toml)
@@ -37,6 +42,15 @@ pub struct Cli {
     /// Report in JSON
     #[arg(long)]
     json: bool,
+    /// Run the command once only, traced: then its plain time is not known
+    #[arg(long, requires = "predict")]
+    once: bool,
+    /// Predict for this platform, not for what HRT_PLATFORM=auto may take
+    #[arg(long, value_name = "NAME", requires = "predict", value_parser = platform)]
+    platform: Option<Platform>,
+    /// The program to run with --predict, and its arguments
+    #[arg(last = true, requires = "predict", value_name = "COMMAND")]
+    command: Vec<OsString>,
 }
 
 /// Whether a command line (with the program's name) asks for one of mv-link's own modes rather than for a link.
@@ -55,6 +69,7 @@ pub fn is_own(argv: &[OsString]) -> bool {
         "--doctor",
         "--json",
         "--config",
+        "--predict",
     ];
     match argv.get(1..).unwrap_or_default() {
         [] => true,
@@ -69,8 +84,23 @@ pub fn is_own(argv: &[OsString]) -> bool {
 /// Runs one of mv-link's own modes.
 ///
 /// # Errors
-/// As the mode's; nothing has been written then.
-pub fn run(cli: &Cli, blobs: &Blobs<'_>) -> Result<()> {
+/// As the mode's; nothing has been written then. `--predict` says its errors itself, since its exit status is the program's.
+pub fn run(cli: &Cli, blobs: &Blobs<'_>) -> Result<ExitCode> {
+    if cli.predict {
+        let request = predict::Request {
+            command: &cli.command,
+            once: cli.once,
+            platform: cli.platform,
+            output: cli.output.as_deref(),
+            json: cli.json,
+        };
+        return Ok(predict::run(&request, blobs));
+    }
+    on_files(cli, blobs).map(|()| ExitCode::SUCCESS)
+}
+
+/// The modes that work on a file or report on the machine.
+fn on_files(cli: &Cli, blobs: &Blobs<'_>) -> Result<()> {
     let out = cli.output.as_deref().unwrap_or(Path::new(""));
     if let Some(file) = &cli.hybridize {
         let config = match &cli.config {
@@ -130,6 +160,10 @@ fn print<T: Serialize + Display>(report: &T, json: bool) -> Result<()> {
             action: "cannot write the report",
             source,
         })
+}
+
+fn platform(name: &str) -> Result<Platform, &'static str> {
+    Platform::from_name(name.as_bytes()).ok_or("it may be auto, kvm, hosted or native")
 }
 
 #[cfg(test)]

@@ -56,6 +56,17 @@ pub enum Error {
         /// The name that was looked for.
         name: PathBuf,
     },
+    /// The program that was to be watched cannot be executed.
+    #[error("cannot run '{}'", program.display())]
+    Execute {
+        /// The program.
+        program: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A prediction cannot be made; the text says why.
+    #[error("{0}")]
+    Predict(String),
     /// An operation without a file failed.
     #[error("{action}")]
     Io {

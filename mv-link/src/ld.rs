@@ -113,9 +113,9 @@ pub fn end_as(status: ExitStatus) -> i32 {
         };
         let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
         // SAFETY: sets the default action, no handler. Rust's runtime has its own for SIGSEGV, SIGBUS and SIGPIPE.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
-        if let Some(signal) = rustix::process::Signal::from_named_raw(signal) {
-            let _ = rustix::process::kill_process(rustix::process::getpid(), signal);
+        unsafe {
+            libc::signal(signal, libc::SIG_DFL);
+            libc::raise(signal);
         }
     }
     status

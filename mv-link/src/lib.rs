@@ -3,6 +3,7 @@
 //! * [`ld`]: runs the real linker with one more object and finishes what it made.
 //! * [`rewrite`]: hybridizes an executable that exists; [`restore`] undoes it.
 //! * [`inspect`] and [`doctor`]: say what a file has and what this machine can do.
+//! * [`predict`]: says what hybridizing a program would gain or cost.
 //!
 //! Names and layouts that the payload shares are in `hrt-abi`. ELF words are those of the System V gABI.
 
@@ -22,6 +23,7 @@ pub mod object_file;
 pub mod options;
 pub mod output;
 pub mod payload;
+pub mod predict;
 pub mod real;
 pub mod resolve;
 pub mod restore;

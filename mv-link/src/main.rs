@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use clap::Parser;
+use mv_link::predict::{self, measure};
 use mv_link::{Blobs, cli, ld, payload};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -19,9 +20,15 @@ fn run(argv: &[OsString]) -> Result<ExitCode> {
         payload: payload::PAYLOAD,
         stub: payload::STUB,
     };
+    if let [_, mode, name, number] = argv {
+        if mode == predict::MEASURE {
+            let number = number.to_string_lossy().parse()?;
+            measure::run(&name.to_string_lossy(), number)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+    }
     if cli::is_own(argv) {
-        cli::run(&cli::Cli::parse_from(argv), &blobs)?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(cli::run(&cli::Cli::parse_from(argv), &blobs)?);
     }
     let status = ld::run(argv, &blobs)?;
     Ok(ExitCode::from(ld::end_as(status) as u8))

@@ -62,10 +62,12 @@ step() {
 
 # ---- Names ---------------------------------------------------------------------------------------------------------
 
-RUNTIMES="lua sqlite cpython racket-cs racket-bc"
+RUNTIMES="lua sqlite cpython racket-cs racket-bc ocaml boehm sbcl node java"
 
 # load_runtime NAME: sets RT_NAME, RT_HOME (the folder beside this file), RT_SOURCE (Debian source package), RT_UPSTREAM
 # (the version that the checks are written for) and RT_PACKAGES (what its build needs), and defines rt_build and rt_checks.
+# Without RT_SOURCE it is what the distribution has installed: rt_build copies or compiles, and hybrids are made of that by
+# mv-link --hybridize.
 load_runtime() {
     RT_NAME=$1
     case " $RUNTIMES " in
@@ -124,6 +126,12 @@ download() { # $dir is the caller's
 # fetch: the source package of the loaded runtime; sets RT_ORIG (the upstream tarball) and RT_KEY.
 fetch() {
     local dir=$CACHE/src/$RT_SOURCE dsc
+    if [ -z "$RT_SOURCE" ]; then
+        # shellcheck disable=SC2016  # dpkg-query's own variables
+        RT_KEY=$({ dpkg-query -W -f '${Package} ${Version}\n' "${RT_PACKAGES[@]}" && cat "$RT_HOME"/*; } | sha256sum | cut -c1-12)
+        RT_ORIG=installed
+        return
+    fi
     mkdir -p "$dir"
     exec 8>"$CACHE/src/$RT_SOURCE.lock"
     flock 8
@@ -174,7 +182,7 @@ build_dir() {
 
 # hybrid_kind: how hybrids are made: by a build with mv-cc (hybrid), or from the plain build (relink).
 hybrid_kind() {
-    if [ "${MV_RELINK:-0}" = 1 ]; then printf 'relink'; else printf 'hybrid'; fi
+    if [ "${MV_RELINK:-0}" = 1 ] || [ -z "$RT_SOURCE" ]; then printf 'relink'; else printf 'hybrid'; fi
 }
 
 # relink DIR: fills DIR/src from the plain build. rt_executables prints the executables, below the root of the sources.
@@ -182,7 +190,7 @@ relink() {
     local dir=$1 plain file
     plain=$(build_dir plain)
     if ! [ -e "$plain/built" ]; then
-        printf 'MV_RELINK=1 needs the plain build of %s first\n' "$RT_NAME" >&2
+        printf 'hybrids of %s are made from its plain build: that first\n' "$RT_NAME" >&2
         return 1
     fi
     printf '== %s (relink): the plain build, its executables rewritten by mv-link --hybridize; mv-cc has no part in this\n' "$RT_NAME"
@@ -219,7 +227,7 @@ build() {
             rm -rf "$old"
         done
         mkdir -p "$dir/src"
-        [ "$kind" = relink ] || rt_unpack "$dir/src"
+        [ "$kind" = relink ] || [ -z "$RT_SOURCE" ] || rt_unpack "$dir/src"
         (
             if [ "$kind" = relink ]; then
                 relink "$dir"
