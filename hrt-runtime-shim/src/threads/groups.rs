@@ -726,6 +726,7 @@ pub fn rescue(number: usize) {
     let spare = (0..carriers().min(CARRIERS))
         // SAFETY: within the array; the field is atomic.
         .map(|i| unsafe { first.add(i) })
+        // SAFETY: likewise.
         .find(|c| unsafe { (**c).asleep.load(Ordering::Acquire) } == SPARE);
     let new = match spare {
         Some(c) => c,

@@ -170,6 +170,18 @@ int main(void) {
     memset(p + 8 * M, 1, 8 * M);
     OK(munmap(p, 256 * M) == 0 && probe(p + 8 * M, 0) == SEGV_MAPERR);
 
+    // The heap; before there is anything in MAP_32BIT's place, where a static program's heap may begin.
+    char *heap = sbrk(0);
+    for (int i = 0; i < 100; i++) {
+        char *h = sbrk(132 * K);
+        MUST(h == heap + i * 132 * K && zero(h, 132 * K));
+        memset(h, 1, 132 * K);
+    }
+    OK(sbrk(0) == heap + 100 * 132 * K);
+    OK(sbrk(-50 * 132 * (long)K) == heap + 100 * 132 * K);
+    OK(probe(heap + 51 * 132 * K, 0) == SEGV_MAPERR);
+    OK(sbrk(132 * K) == heap + 50 * 132 * K && zero(heap + 50 * 132 * K, 132 * K));
+
     // MAP_32BIT stays below 2 GiB.
     for (int i = 0; i < 20; i++) {
         p = mmap(NULL, 2 * M + 16 * K, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
@@ -185,17 +197,5 @@ int main(void) {
         memcpy(c, "\xb8\x2a\0\0\0\xc3", 6);
         MUST(((int (*)(void))c)() == 42);
     }
-
-    // The heap.
-    char *heap = sbrk(0);
-    for (int i = 0; i < 100; i++) {
-        char *h = sbrk(132 * K);
-        MUST(h == heap + i * 132 * K && zero(h, 132 * K));
-        memset(h, 1, 132 * K);
-    }
-    OK(sbrk(0) == heap + 100 * 132 * K);
-    OK(sbrk(-50 * 132 * (long)K) == heap + 100 * 132 * K);
-    OK(probe(heap + 51 * 132 * K, 0) == SEGV_MAPERR);
-    OK(sbrk(132 * K) == heap + 50 * 132 * K && zero(heap + 50 * 132 * K, 132 * K));
     return done();
 }
