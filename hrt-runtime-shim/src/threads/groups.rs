@@ -279,10 +279,13 @@ const AREA: usize = 8192;
 
 /// Makes a Linux thread of the kernel's, which never ends.
 pub fn linux_thread(function: unsafe extern "C" fn(usize) -> usize, argument: usize) -> isize {
-    super::HELPERS.fetch_add(1, Ordering::AcqRel);
     let r = make_linux_thread(function, argument);
-    if r != 0 {
-        super::HELPERS.fetch_sub(1, Ordering::AcqRel);
+    if r == 0 {
+        // Not before: one that is counted and not there would stand for the program's last thread.
+        super::HELPERS.fetch_add(1, Ordering::AcqRel);
+        if super::LIVE.load(Ordering::Acquire) == 0 {
+            super::none_left();
+        }
     }
     r
 }
