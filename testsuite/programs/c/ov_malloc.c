@@ -179,7 +179,7 @@ static void bounded(void) {
     FILE *f = fopen("/proc/self/statm", "r");
     MUST(f && fscanf(f, "%*d %ld", &resident) == 1);
     fclose(f);
-    OK(resident < 64 << 8);
+    OK(resident < 96 << 8);
 }
 
 // The C library's own use of it.
