@@ -121,7 +121,7 @@ pub fn backtrace(out: &mut Report, whose: &str, at: Option<usize>, mut frame: us
     }
     for _ in 0..FRAMES {
         let mut pair = [0usize; 2];
-        if frame == 0 || frame % 8 != 0 || !peek(frame, &mut pair) || pair[1] == 0 {
+        if frame == 0 || !frame.is_multiple_of(8) || !peek(frame, &mut pair) || pair[1] == 0 {
             break;
         }
         place(out, pair[1]);

@@ -5,7 +5,7 @@
 // write any more, reads the new page, or zeros. Nothing that a processor has kept of the old mapping may serve it.
 #include "check.h"
 
-enum { ROUNDS = 60, PAGE = 4096 };
+enum { ROUNDS = 40, PAGE = 4096 };
 static char *page;
 static volatile int stop, faults, resume;
 static volatile unsigned long turns, seen;
@@ -30,15 +30,21 @@ static int wait_faults(int n) {
     return faults == n;
 }
 
+// Between two looks; where processors are emulated one after the other, the other one's turn.
+static void next(void) {
+    turns++;
+    __builtin_ia32_pause();
+}
+
 static void *writes(void *arg) {
     volatile unsigned long *word = (volatile unsigned long *)page;
     unsigned long n = 0;
     sigsetjmp(back, 1);
     // Where it may not write it waits until it may again.
-    while (faults != resume && !stop) {}
+    while (faults != resume && !stop) __builtin_ia32_pause();
     while (!stop) {
         *word = ++n;
-        turns++;
+        next();
     }
     return arg;
 }
@@ -46,7 +52,7 @@ static void *reads(void *arg) {
     volatile unsigned long *word = (volatile unsigned long *)page;
     while (!stop) {
         seen = *word;
-        turns++;
+        next();
     }
     return arg;
 }
@@ -102,10 +108,10 @@ static unsigned long of_file(int i) { return (i % 8 + 1) * 0x0101010101010101ul;
 static void *unmapped(void *arg) {
     volatile unsigned long *word = (volatile unsigned long *)page;
     sigsetjmp(back, 1);
-    while (faults != resume && !stop) {}
+    while (faults != resume && !stop) __builtin_ia32_pause();
     while (!stop) {
         seen = *word;
-        turns++;
+        next();
     }
     return arg;
 }
