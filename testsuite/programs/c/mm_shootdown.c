@@ -5,7 +5,7 @@
 // write any more, reads the new page, or zeros. Nothing that a processor has kept of the old mapping may serve it.
 #include "check.h"
 
-enum { ROUNDS = 40, PAGE = 4096 };
+enum { ROUNDS = 24, PAGE = 4096 };
 static char *page;
 static volatile int stop, faults, resume;
 static volatile unsigned long turns, seen;
@@ -73,10 +73,10 @@ static int finish(pthread_t t) {
 static int rounds(void (*change)(int), unsigned long (*want)(int)) {
     int bad = 0;
     for (int i = 0; i < ROUNDS; i++) {
-        look(20);
+        look(5);
         change(i);
         look(2); // one may have begun before
-        for (int k = 0; k < 5; k++) {
+        for (int k = 0; k < 3; k++) {
             bad += seen != want(i);
             look(1);
         }
@@ -90,7 +90,7 @@ static unsigned long zero(int i) { return (void)i, 0; }
 
 static void dontneed(int i) {
     fill(i);
-    look(20);
+    look(5);
     if (madvise(page, PAGE, MADV_DONTNEED)) abort();
 }
 // A page that is filled elsewhere and then takes the place of the old one.
@@ -123,7 +123,7 @@ int main(void) {
     pthread_t t = begin(writes);
     int late = 0, missing = 0;
     for (int i = 1; i <= ROUNDS && missing == 0; i++) {
-        look(20);
+        look(5);
         if (mprotect(page, PAGE, PROT_READ)) abort();
         unsigned long after = *(volatile unsigned long *)page;
         missing += !wait_faults(i);
@@ -139,7 +139,7 @@ int main(void) {
     t = begin(unmapped);
     late = missing = 0;
     for (int i = 1; i <= ROUNDS && missing == 0; i++) {
-        look(20);
+        look(5);
         if (munmap(page, PAGE)) abort();
         missing += !wait_faults(i);
         if (mmap(page, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != page) abort();
