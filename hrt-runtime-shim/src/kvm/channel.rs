@@ -272,7 +272,7 @@ enum Parting {
 
 fn parting(number: usize, args: &[usize; 6]) -> Parting {
     match number {
-        105 | 106 | 113 | 114 | 117 | 119 | 122 | 123 // setuid and its like
+        105 | 106 | 113 | 114 | 116 | 117 | 119 | 122 | 123 // setuid and its like
         | 126 // capset
         | 135 // personality
         | 272 // unshare

@@ -160,7 +160,7 @@ pub fn exception(b: *mut Block, v: &mut Vcpu, mut vector: u8, mut code: u64) {
     const SI_KERNEL: i32 = 0x80;
     let (sig, si_code, at) = match vector {
         14 => {
-            let at = v.sregs().cr2 as usize;
+            let at = v.fault as usize;
             page_fault(b, v, at, code);
             return;
         }

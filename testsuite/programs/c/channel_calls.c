@@ -14,7 +14,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
-enum { MANY = 3000, SIGNALS = 300 };
+enum { MANY = 2000, SIGNALS = 200 };
 static pid_t me, parent;
 static int fd, null;
 static volatile int next, wrong, limit_thread;
