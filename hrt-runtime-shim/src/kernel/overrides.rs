@@ -4,8 +4,11 @@
 //! Functions of the executable were found by mv-link; those of libraries are found here, in the order in which ld.so looks for them.
 //! An indirect function (STT_GNU_IFUNC) is not its resolver: the resolver becomes one that gives the stub, and the slots that ld.so
 //! has filled with what it gave before are filled anew.
+//!
+//! A function that nothing has at start may come with a library that the program opens later: ld.so calls a function of its own
+//! whenever it has loaded something (`r_brk` of <link.h>, meant for debuggers), and that leads here then.
 
-use super::objects::{self, Found, Object, reloc};
+use super::objects::{self, Found, Loader, Object, reloc};
 use super::slots::{self, Guard};
 use super::{modules, observe, patch};
 use crate::entry::Context;
@@ -158,6 +161,85 @@ pub fn apply(context: &Context) {
             }
             begun[set] |= places != 0;
             table[i].places += places;
+        }
+    }
+    await_libraries(context, table, &lock);
+}
+
+/// What [`opened`] needs: overrides without a place, of no set; and ld.so.
+struct Awaited(UnsafeCell<(Option<Loader>, [bool; OVERRIDES_MAX])>);
+// SAFETY: written at start only, when there is one thread.
+unsafe impl Sync for Awaited {}
+static AWAITED: Awaited = Awaited(UnsafeCell::new((None, [false; OVERRIDES_MAX])));
+
+/// Has [`opened`] called when libraries are opened, if there is an override for them.
+fn await_libraries(context: &Context, table: &[Applied], lock: &Guard) {
+    // SAFETY: one thread, at start.
+    let (loader, awaited) = unsafe { &mut *AWAITED.0.get() };
+    *loader = Loader::of(&context.start);
+    let mut any = false;
+    for (i, o) in context.config.overrides.iter().enumerate() {
+        awaited[i] = set(o) == 0 && table[i].found().next().is_none();
+        any |= awaited[i];
+    }
+    let Some(loader) = loader.filter(|_| any) else {
+        return;
+    };
+    let hook = loader.hook();
+    let named = |o: Object| o.symbols()?.find(b"_dl_debug_state");
+    let found = loader.libraries().filter_map(named);
+    if let Some(f) = found.into_iter().find(|f| f.address == hook) {
+        if fits(&f, lock) {
+            patch::entry(hook, hrt_libraries_changed as *const () as usize, lock);
+        }
+    }
+}
+
+/// Where ld.so's own function leads: code of the program's as any kernel function. In a guest the kernel must be called to write.
+extern "C" fn hrt_libraries_changed() {
+    if observe::is_guest() {
+        // SAFETY: the kernel's own call; its other operations are for programs.
+        unsafe {
+            raw::syscall4(
+                hrt_abi::api::CALL,
+                hrt_abi::api::op::LIBRARIES_CHANGED,
+                0,
+                0,
+                0,
+            )
+        };
+    } else {
+        opened();
+    }
+}
+
+/// ld.so has loaded or unloaded something: puts overrides in place that a new library has a function for. Nothing of such a library has
+/// been executed yet; ld.so holds its lock.
+pub fn opened() {
+    let lock = slots::lock();
+    // SAFETY: written at start only.
+    let (Some(loader), awaited) = (unsafe { &*AWAITED.0.get() }) else {
+        return;
+    };
+    // SAFETY: the lock is held; what others read of it are counts.
+    let (table, n) = unsafe { &mut *TABLE.0.get() };
+    for (i, entry) in table[..*n]
+        .iter_mut()
+        .enumerate()
+        .filter(|(i, _)| awaited[*i])
+    {
+        let name = entry.name();
+        let symbols = loader.libraries().filter_map(|object| object.symbols());
+        for f in symbols.filter_map(|s| s.find(name)) {
+            // Its resolver has not been called yet.
+            let to = if f.indirect {
+                stub(i) + RESOLVER
+            } else {
+                stub(i)
+            };
+            if fits(&f, &lock) && patch::jump_at(f.address) != Some(to) {
+                entry.places += u32::from(patch::entry(f.address, to, &lock));
+            }
         }
     }
 }
