@@ -38,17 +38,28 @@ pub fn aligned(size: usize, align: usize) -> usize {
     class
 }
 
+static BATCHES: [u32; CLASSES] = {
+    let mut all = [0; CLASSES];
+    let mut class = 0;
+    while class < CLASSES {
+        let n = 16 * 1024 / size(class);
+        all[class] = if n < 1 {
+            1
+        } else if n > 128 {
+            128
+        } else {
+            n as u32
+        };
+        class += 1;
+    }
+    all
+};
+
 /// How many objects go at once between a thread's cache and the shared lists.
 #[must_use]
-pub const fn batch(class: usize) -> u32 {
-    let n = 16 * 1024 / size(class);
-    if n < 1 {
-        1
-    } else if n > 128 {
-        128
-    } else {
-        n as u32
-    }
+#[inline]
+pub fn batch(class: usize) -> u32 {
+    BATCHES[class]
 }
 
 #[cfg(test)]

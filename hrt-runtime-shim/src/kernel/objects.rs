@@ -169,41 +169,61 @@ impl Object {
     }
 }
 
-/// The objects that ld.so has loaded, in its order, the program first; the program alone if it is static.
-pub fn loaded(start: &Start) -> impl Iterator<Item = Object> {
-    let program = Object::program(start);
-    let vdso = start.aux(at::SYSINFO_EHDR);
-    let dynamic = start.aux(at::BASE).unwrap_or(0) != 0;
-    let debug = program.filter(|_| dynamic).and_then(|p| p.tag(dt::DEBUG));
-    // struct r_debug { int r_version; struct link_map *r_map; … }
-    let first = match debug {
-        None | Some(0) => 0,
-        // SAFETY: as <link.h> says, and complete, since ld.so has finished.
-        Some(d) => unsafe { ((d + 8) as *const usize).read() },
-    };
-    // struct link_map { ElfW(Addr) l_addr; char *l_name; ElfW(Dyn) *l_ld; struct link_map *l_next, *l_prev; }
-    let next = |map: usize| match map {
-        0 => 0,
-        // SAFETY: as above.
-        map => unsafe { ((map + 24) as *const usize).read() },
-    };
-    // The first is the program itself.
-    let mut map = next(first);
-    let libraries = core::iter::from_fn(move || {
-        while map != 0 {
-            // SAFETY: as above; an object's first page is its ELF header.
-            let (base, this) = unsafe { ((map as *const usize).read(), map) };
-            map = next(this);
-            if base != 0 && Some(base) != vdso {
-                // SAFETY: ld.so has mapped the object there.
-                if let Some(object) = unsafe { Object::at(base) } {
-                    return Some(object);
+/// ld.so's account of what it has loaded: `struct r_debug` of <link.h>; `None` in a static program.
+#[derive(Clone, Copy)]
+pub struct Loader {
+    debug: usize,
+    vdso: usize,
+}
+
+impl Loader {
+    /// That of this process.
+    #[must_use]
+    pub fn of(start: &Start) -> Option<Loader> {
+        if start.aux(at::BASE).unwrap_or(0) == 0 {
+            return None;
+        }
+        let debug = Object::program(start)?.tag(dt::DEBUG).filter(|d| *d != 0)?;
+        let vdso = start.aux(at::SYSINFO_EHDR).unwrap_or(0);
+        Some(Loader { debug, vdso })
+    }
+
+    /// The address of the function that ld.so calls whenever that has changed.
+    #[must_use]
+    pub fn hook(self) -> usize {
+        // struct r_debug { int r_version; struct link_map *r_map; ElfW(Addr) r_brk; … }
+        // SAFETY: as <link.h> says.
+        unsafe { ((self.debug + 16) as *const usize).read() }
+    }
+
+    /// The libraries, in ld.so's order.
+    pub fn libraries(self) -> impl Iterator<Item = Object> {
+        // struct link_map { ElfW(Addr) l_addr; char *l_name; ElfW(Dyn) *l_ld; struct link_map *l_next, *l_prev; }
+        // SAFETY: as <link.h> says; whole, since ld.so has finished or holds its lock.
+        let word = |at: usize| unsafe { (at as *const usize).read() };
+        let first = word(self.debug + 8);
+        // The first is the program itself.
+        let mut map = if first == 0 { 0 } else { word(first + 24) };
+        core::iter::from_fn(move || {
+            while map != 0 {
+                let base = word(map);
+                map = word(map + 24);
+                if base != 0 && base != self.vdso {
+                    // SAFETY: ld.so has mapped the object there, its ELF header first.
+                    if let Some(object) = unsafe { Object::at(base) } {
+                        return Some(object);
+                    }
                 }
             }
-        }
-        None
-    });
-    program.into_iter().chain(libraries)
+            None
+        })
+    }
+}
+
+/// The objects that ld.so has loaded, in its order, the program first; the program alone if it is static.
+pub fn loaded(start: &Start) -> impl Iterator<Item = Object> {
+    let libraries = Loader::of(start).into_iter().flat_map(Loader::libraries);
+    Object::program(start).into_iter().chain(libraries)
 }
 
 /// A relocation.

@@ -337,6 +337,12 @@ fn text_report(t: &Totals, out: &mut Line<32768>, pid: u32) {
     }
 }
 
+/// True on `kvm`, where kernel functions run in the guest.
+#[must_use]
+pub fn is_guest() -> bool {
+    platform() == Platform::Kvm.name()
+}
+
 fn platform() -> &'static str {
     // SAFETY: not written any more.
     unsafe { *PLATFORM.0.get() }

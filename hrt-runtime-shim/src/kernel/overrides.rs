@@ -4,8 +4,11 @@
 //! Functions of the executable were found by mv-link; those of libraries are found here, in the order in which ld.so looks for them.
 //! An indirect function (STT_GNU_IFUNC) is not its resolver: the resolver becomes one that gives the stub, and the slots that ld.so
 //! has filled with what it gave before are filled anew.
+//!
+//! A function that nothing has at start may come with a library that the program opens later: ld.so calls a function of its own
+//! whenever it has loaded something (`r_brk` of <link.h>, meant for debuggers), and that leads here then.
 
-use super::objects::{self, Found, Object, reloc};
+use super::objects::{self, Found, Loader, Object, reloc};
 use super::slots::{self, Guard};
 use super::{modules, observe, patch};
 use crate::entry::Context;
@@ -114,49 +117,140 @@ pub fn apply(context: &Context) {
     // SAFETY: one thread, at start.
     let (table, n) = unsafe { &mut *TABLE.0.get() };
     *n = count;
-    // A set of which a function cannot be had is left out as a whole.
+    // A set of which a function cannot be had is left out as a whole; a function of no set, alone.
     let mut left_out = [false; SETS];
-    for (entry, o) in table.iter_mut().zip(config.overrides) {
+    for (i, (entry, o)) in table.iter_mut().zip(config.overrides).enumerate() {
         entry.name = config.name(o).as_ptr() as usize;
         entry.function = o.function;
         entry.found = find(context, o, entry.name());
-        if let Some(set) = left_out.get_mut(usize::from(o.set)) {
-            *set |= entry.found().any(|f| !fits(&f, &lock));
+        let possible = write_stub(i, o) && entry.found().all(|f| fits(&f, &lock));
+        if !possible {
+            entry.found = [Found::NONE; 2];
+            left_out[set(o)] = true;
         }
     }
-    for (i, o) in config.overrides.iter().enumerate() {
-        if !write_stub(i, o) {
-            report::fatal("the configuration in this executable names an unknown kernel function");
-        }
-    }
+    left_out[0] = false;
     let size = (count * STUB).next_multiple_of(4096);
     // SAFETY: the stubs' own pages.
     if unsafe { raw::syscall4(nr::MPROTECT, stub(0), size, prot::READ | prot::EXEC, 0) } != 0 {
         return;
     }
-    for i in 0..count {
-        let set = usize::from(config.overrides[i].set);
-        if set != 0 && left_out.get(set).is_none_or(|l| *l) {
-            continue;
-        }
+    let mut begun = [false; SETS];
+    for (i, o) in config.overrides.iter().enumerate() {
         for f in table[i].found() {
+            let set = set(o);
             let before = &table[..i];
-            let same = |a: &Applied| a.found().any(|g| g.address == f.address);
-            if before.iter().any(same) {
+            let same = |a: &Applied| a.places != 0 && a.found().any(|g| g.address == f.address);
+            if left_out[set] || before.iter().any(same) {
                 // Two names of one function: it is in place already.
                 continue;
             }
             let places = if f.indirect {
                 redirect(context, &f, i, &lock)
             } else {
-                u32::from(fits(&f, &lock) && patch::entry(f.address, stub(i), &lock))
+                u32::from(patch::entry(f.address, stub(i), &lock))
             };
             if places == 0 && set != 0 {
-                report::fatal("a function of a set of overrides cannot be patched");
+                // Linux does not let code be written. Half a set would be worse than none.
+                if begun[set] {
+                    report::fatal(
+                        "a set of overrides cannot be put in place as a whole (HRT_OVERRIDES=0 leaves it out)",
+                    );
+                }
+                left_out[set] = true;
             }
+            begun[set] |= places != 0;
             table[i].places += places;
         }
     }
+    await_libraries(context, table, &lock);
+}
+
+/// What [`opened`] needs: overrides without a place, of no set; and ld.so.
+struct Awaited(UnsafeCell<(Option<Loader>, [bool; OVERRIDES_MAX])>);
+// SAFETY: written at start only, when there is one thread.
+unsafe impl Sync for Awaited {}
+static AWAITED: Awaited = Awaited(UnsafeCell::new((None, [false; OVERRIDES_MAX])));
+
+/// Has [`opened`] called when libraries are opened, if there is an override for them.
+fn await_libraries(context: &Context, table: &[Applied], lock: &Guard) {
+    // SAFETY: one thread, at start.
+    let (loader, awaited) = unsafe { &mut *AWAITED.0.get() };
+    *loader = Loader::of(&context.start);
+    let mut any = false;
+    for (i, o) in context.config.overrides.iter().enumerate() {
+        awaited[i] = set(o) == 0 && table[i].found().next().is_none();
+        any |= awaited[i];
+    }
+    let Some(loader) = loader.filter(|_| any) else {
+        return;
+    };
+    let hook = loader.hook();
+    let named = |o: Object| o.symbols()?.find(b"_dl_debug_state");
+    let found = loader.libraries().filter_map(named);
+    if let Some(f) = found.into_iter().find(|f| f.address == hook) {
+        if fits(&f, lock) {
+            patch::entry(hook, hrt_libraries_changed as *const () as usize, lock);
+        }
+    }
+}
+
+/// Where ld.so's own function leads: code of the program's as any kernel function. In a guest the kernel must be called to write.
+extern "C" fn hrt_libraries_changed() {
+    if observe::is_guest() {
+        // SAFETY: the kernel's own call; its other operations are for programs.
+        unsafe {
+            raw::syscall4(
+                hrt_abi::api::CALL,
+                hrt_abi::api::op::LIBRARIES_CHANGED,
+                0,
+                0,
+                0,
+            )
+        };
+    } else {
+        opened();
+    }
+}
+
+/// ld.so has loaded or unloaded something: puts overrides in place that a new library has a function for. Nothing of such a library has
+/// been executed yet; ld.so holds its lock.
+pub fn opened() {
+    let lock = slots::lock();
+    // SAFETY: written at start only.
+    let (Some(loader), awaited) = (unsafe { &*AWAITED.0.get() }) else {
+        return;
+    };
+    // SAFETY: the lock is held; what others read of it are counts.
+    let (table, n) = unsafe { &mut *TABLE.0.get() };
+    for (i, entry) in table[..*n]
+        .iter_mut()
+        .enumerate()
+        .filter(|(i, _)| awaited[*i])
+    {
+        let name = entry.name();
+        let symbols = loader.libraries().filter_map(|object| object.symbols());
+        for f in symbols.filter_map(|s| s.find(name)) {
+            // Its resolver has not been called yet.
+            let to = if f.indirect {
+                stub(i) + RESOLVER
+            } else {
+                stub(i)
+            };
+            if fits(&f, &lock) && patch::jump_at(f.address) != Some(to) {
+                entry.places += u32::from(patch::entry(f.address, to, &lock));
+            }
+        }
+    }
+}
+
+/// The number of the set that an override is of; 0: of none.
+fn set(o: &Override) -> usize {
+    let set = usize::from(o.set);
+    if set >= SETS {
+        report::fatal("the configuration in this executable has too many sets");
+    }
+    set
 }
 
 /// Where the function that `o` overrides is.
@@ -192,9 +286,6 @@ fn fits(f: &Found, lock: &Guard) -> bool {
 /// Makes the resolver at `f` one that gives stub `i`, and fills the slots anew that hold what it gave before. Returns the number of
 /// places.
 fn redirect(context: &Context, f: &Found, i: usize, lock: &Guard) -> u32 {
-    if !fits(f, lock) {
-        return 0;
-    }
     let mut places = 0;
     // A static program has not called its resolvers yet, and they must not be called so early.
     if context.start.aux(at::BASE).unwrap_or(0) != 0 {
@@ -269,7 +360,7 @@ impl Code {
     }
 }
 
-/// Writes the stub of override `i`; false if there is no such kernel function.
+/// Writes the stub of override `i`; false if there is no such kernel function, or no memory for what it needs.
 fn write_stub(i: usize, o: &Override) -> bool {
     let Some(function) = functions::address(usize::from(o.function)) else {
         return false;
