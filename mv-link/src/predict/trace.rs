@@ -1,12 +1,15 @@
 //! The counting run: a program and all its descendants under ptrace(2), each of their system calls seen on its way in.
 
 use super::proc::{self, PAGE};
+use super::report::Usage;
 use super::sys::{self, Call, Pid, Stop};
 use hrt_kernel::sites;
 use serde::Serialize;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Result;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 /// `AUDIT_ARCH_X86_64` (linux/audit.h).
 const ARCH_X86_64: u32 = 0xc000_003e;
@@ -116,12 +119,14 @@ impl Image {
 }
 
 /// What was counted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Counts {
     /// By executable, the command's own first. Empty if it could not be executed.
     pub images: Vec<Image>,
     /// The command's exit status, as of waitpid(2).
     pub status: i32,
+    /// What it took, the tracer's part included.
+    pub usage: Usage,
     /// Executables that were started without the privileges that their files give, because they were traced.
     pub unprivileged: Vec<PathBuf>,
     /// Processes that went on when the command had ended, and were not watched any longer.
@@ -140,8 +145,8 @@ struct Process {
     image: usize,
     /// Set until the entry point is reached.
     entry: Option<Entry>,
-    /// The places that made calls, and whether they can be patched.
-    sites: HashMap<u64, bool>,
+    /// The places that made calls, and whether they can be patched; shared where memory is.
+    sites: Rc<RefCell<HashMap<u64, bool>>>,
     /// The end of the heap, once known.
     brk: u64,
     /// Anonymous pages that it got from its parent.
@@ -190,7 +195,12 @@ pub fn follow(main: Pid) -> Result<Counts> {
         leaving: false,
     };
     tracer.threads.insert(main, main);
-    while let Some((tid, stop)) = sys::next_stop()? {
+    // SAFETY: plain integers.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    while let Some((tid, stop)) = sys::next_stop(&mut usage)? {
+        if tid == main && matches!(stop, Stop::Ended(_)) {
+            tracer.counts.usage = Usage::of(&usage);
+        }
         tracer.stopped(tid, stop)?;
     }
     Ok(tracer.counts)
@@ -306,22 +316,21 @@ impl Tracer {
             self.counts.images[old.image].anonymous_faults += old.giving_up;
         }
         self.threads.insert(tid, tid);
-        let entry = match proc::auxv(tid, AT_ENTRY) {
-            Some(at) => match sys::peek(tid, at) {
-                Ok(word) => {
-                    sys::poke(tid, at, word & !0xff | BREAKPOINT)?;
-                    Some(Entry { at, word })
-                }
-                Err(_) => None,
-            },
-            None => None,
-        };
+        let mut entry = None;
+        let mut word = [0; 8];
+        if let Some(at) = proc::auxv(tid, AT_ENTRY) {
+            if sys::read_memory(tid, at, &mut word) == word.len() {
+                let word = u64::from_ne_bytes(word);
+                sys::poke(tid, at, word & !0xff | BREAKPOINT)?;
+                entry = Some(Entry { at, word });
+            }
+        }
         self.processes.insert(
             tid,
             Process {
                 image: index,
                 entry,
-                sites: HashMap::new(),
+                sites: Rc::default(),
                 brk: 0,
                 inherited: 0,
                 borrowed: false,
@@ -374,7 +383,11 @@ impl Tracer {
             let process = Process {
                 image,
                 entry: parent.entry,
-                sites: parent.sites.clone(),
+                sites: if borrowed {
+                    parent.sites.clone()
+                } else {
+                    Rc::new(RefCell::new(parent.sites.borrow().clone()))
+                },
                 brk: parent.brk,
                 inherited: if borrowed {
                     0
@@ -459,11 +472,12 @@ impl Tracer {
         }
         *image.calls.entry(number).or_default() += 1;
         let site = ip.wrapping_sub(2);
-        let patchable = match process.sites.get(&site) {
-            Some(p) => *p,
+        let known = process.sites.borrow().get(&site).copied();
+        let patchable = match known {
+            Some(p) => p,
             None => {
                 let p = patchable(tid, site, number);
-                process.sites.insert(site, p);
+                process.sites.borrow_mut().insert(site, p);
                 image.sites += 1;
                 image.unpatchable_sites += u64::from(!p);
                 p
