@@ -83,6 +83,8 @@ pub struct Image {
     pub calls: BTreeMap<u64, u64>,
     /// System calls before the entry point: those of the dynamic linker, which runs in Linux.
     pub before_entry: u64,
+    /// Page faults before the entry point.
+    pub faults_before_entry: u64,
     /// System calls of another architecture (32-bit ones), which the HRT kernel does not see.
     pub foreign: u64,
     /// Places in the code that made a call after the entry point, counted in each process anew.
@@ -93,7 +95,8 @@ pub struct Image {
     pub trapping: BTreeMap<u64, u64>,
     /// Signals delivered, or ignored at delivery, by number.
     pub signals: BTreeMap<i32, u64>,
-    /// Page faults that got private anonymous memory, as far as the pages were there when the memory was given back.
+    /// Page faults that got private anonymous memory, from the entry point on, as far as the pages were there when the memory was
+    /// given back.
     pub anonymous_faults: u64,
     /// Memory management.
     pub memory: Memory,
@@ -149,7 +152,7 @@ struct Process {
     sites: Rc<RefCell<HashMap<u64, bool>>>,
     /// The end of the heap, once known.
     brk: u64,
-    /// Anonymous pages that it got from its parent.
+    /// Anonymous pages that it got from its parent, or had at its entry point.
     inherited: u64,
     /// Shares memory with its parent.
     borrowed: bool,
@@ -359,6 +362,13 @@ impl Tracer {
             return Ok(false);
         }
         self.remove_breakpoint(tid)?;
+        let before = proc::minor_faults(tid);
+        if let Some(process) = self.process(tid) {
+            process.inherited = proc::anonymous_pages(tid);
+        }
+        if let Some(image) = self.image(tid) {
+            image.faults_before_entry += before;
+        }
         Ok(true)
     }
 
@@ -465,8 +475,9 @@ impl Tracer {
         }
         // Memory is looked at wherever the call comes from, since its faults count.
         let gone = memory(pid, process, image, number, &args);
-        image.anonymous_faults += gone;
-        if process.entry.is_some() {
+        if process.entry.is_none() {
+            image.anonymous_faults += gone;
+        } else {
             image.before_entry += 1;
             return Ok(());
         }
