@@ -162,9 +162,9 @@ fn attempt(request: &Request<'_>, blobs: &Blobs<'_>) -> Result<ExitStatus> {
         user: usage.user,
         system: usage.system,
     });
-    // What of the faults is not anonymous is known where there is one executable only.
-    let file_faults =
-        (counts.images.len() == 1).then(|| usage.minor_faults.saturating_sub(own.anonymous_faults));
+    // What of the faults is neither anonymous nor the dynamic linker's is known where there is one executable only.
+    let others = own.anonymous_faults + own.faults_before_entry;
+    let file_faults = (counts.images.len() == 1).then(|| usage.minor_faults.saturating_sub(others));
     let mut predictions = Vec::new();
     let measured = pair
         .iter()
