@@ -132,13 +132,15 @@ impl Calibration {
 pub struct Pair {
     dir: tempfile::TempDir,
     own: PathBuf,
+    contents: BTreeMap<&'static str, Image>,
 }
 
 impl Pair {
-    /// Hybridizes a copy of this program.
+    /// Hybridizes a copy of this program, and counts what the operations do that are not single calls: so that whether programs can
+    /// be traced here is known before one runs.
     ///
     /// # Errors
-    /// As [`rewrite::hybridize`]'s and those of writing to the temporary directory.
+    /// As [`rewrite::hybridize`]'s, and those of writing to the temporary directory and of tracing.
     pub fn new(blobs: &Blobs<'_>) -> Result<Pair> {
         let own = Path::new("/proc/self/exe");
         let dir =
@@ -152,7 +154,13 @@ impl Pair {
         };
         output::write(&dir.path().join("hybrid"), &hybrid, 0o700)?;
         let own = std::fs::read_link(own).map_err(Error::file(own, "cannot read"))?;
-        Ok(Pair { dir, own })
+        let mut pair = Pair {
+            dir,
+            own,
+            contents: BTreeMap::new(),
+        };
+        pair.contents = pair.contents()?;
+        Ok(pair)
     }
 
     fn program(&self, platform: &str) -> PathBuf {
@@ -262,7 +270,7 @@ impl Pair {
         Ok(Calibration {
             platform: platform.into(),
             costs: costs.collect(),
-            contents: self.contents()?,
+            contents: self.contents.clone(),
         })
     }
 
@@ -305,7 +313,7 @@ impl Pair {
         let program = self.arguments("native", name, times)?;
         let null = null().map_err(failed(NULL))?;
         let started = sys::start(&program, [Some(null.as_fd()); 3], Some(trace::OPTIONS))
-            .map_err(failed("cannot trace the calibration run"))?;
+            .map_err(failed(super::CANNOT_TRACE))?;
         let counts = trace::follow(started.pid)
             .map_err(failed("cannot count what the calibration run does"))?;
         match counts.images.into_iter().next() {

@@ -480,14 +480,11 @@ fn handle(signal: libc::c_int, handler: usize, flags: libc::c_int) -> Result<()>
 /// A signal to this thread, its handler, and back.
 fn signal(times: u32) -> Result<(u64, u64)> {
     handle(libc::SIGUSR1, nothing as extern "C" fn(_) as usize, 0)?;
+    // SAFETY: no arguments.
+    let (pid, tid) = unsafe { (libc::getpid(), libc::gettid()) };
     // SAFETY: this thread has a handler for it.
     timed(times, || unsafe {
-        call!(
-            libc::SYS_tgkill,
-            libc::getpid(),
-            libc::gettid(),
-            libc::SIGUSR1
-        );
+        call!(libc::SYS_tgkill, pid, tid, libc::SIGUSR1);
     })
 }
 

@@ -38,6 +38,8 @@ pub const MEASURE: &str = "--measure-operation";
 /// Where exits are emulated, operations are timed so many times fewer.
 const EMULATED: u32 = 50;
 
+const CANNOT_TRACE: &str = "cannot trace a program (a tracer of this process, a jail or kernel.yama.ptrace_scope forbids it)";
+
 /// Exit statuses of our own, as those of env(1): this mode failed, the program cannot be executed, there is none.
 const FAILED: u8 = 125;
 const CANNOT: u8 = 126;
@@ -123,11 +125,11 @@ fn attempt(request: &Request<'_>, blobs: &Blobs<'_>) -> Result<ExitStatus> {
         );
     }
 
-    sys::pass_signals();
+    let passing = sys::PassSignals::begin();
     let (counts, status, usage) = if once {
         let start = Instant::now();
         let counts = count(&program, name, [None; 3])?;
-        let mut u = Usage::of(&children()?);
+        let mut u = counts.usage;
         u.elapsed = start.elapsed().as_secs_f64();
         let status = counts.status;
         (counts, status, u)
@@ -153,6 +155,7 @@ fn attempt(request: &Request<'_>, blobs: &Blobs<'_>) -> Result<ExitStatus> {
         }
         (counts, ended.status, u)
     };
+    drop(passing);
     let own = &counts.images[0];
     note_what_differs(&counts, &mut notes);
     let times = (!once).then_some(Times {
@@ -160,9 +163,9 @@ fn attempt(request: &Request<'_>, blobs: &Blobs<'_>) -> Result<ExitStatus> {
         user: usage.user,
         system: usage.system,
     });
-    // What of the faults is not anonymous is known where there is one executable only.
-    let file_faults =
-        (counts.images.len() == 1).then(|| usage.minor_faults.saturating_sub(own.anonymous_faults));
+    // What of the faults is neither anonymous nor the dynamic linker's is known where there is one executable only.
+    let others = own.anonymous_faults + own.faults_before_entry;
+    let file_faults = (counts.images.len() == 1).then(|| usage.minor_faults.saturating_sub(others));
     let mut predictions = Vec::new();
     let measured = pair
         .iter()
@@ -225,10 +228,11 @@ fn count(
     name: &OsStr,
     streams: [Option<std::os::fd::BorrowedFd<'_>>; 3],
 ) -> Result<Counts> {
-    let started = sys::start(program, streams, Some(trace::OPTIONS)).map_err(|source| Error::Io {
-        action: "cannot trace the program (a tracer, a jail or kernel.yama.ptrace_scope may forbid it)",
-        source,
-    })?;
+    let started =
+        sys::start(program, streams, Some(trace::OPTIONS)).map_err(|source| Error::Io {
+            action: CANNOT_TRACE,
+            source,
+        })?;
     let counts =
         trace::follow(started.pid).map_err(failed("cannot count what the program does"))?;
     executed(&started, name)?;
@@ -249,20 +253,6 @@ fn executed(started: &sys::Started, name: &OsStr) -> Result<()> {
             source,
         }),
         None => Ok(()),
-    }
-}
-
-/// What the children that were waited for have used.
-fn children() -> Result<libc::rusage> {
-    // SAFETY: plain integers, filled by the call.
-    unsafe {
-        let mut usage = std::mem::zeroed();
-        match libc::getrusage(libc::RUSAGE_CHILDREN, &mut usage) {
-            0 => Ok(usage),
-            _ => Err(failed("cannot read the program's resource usage")(
-                io::Error::last_os_error(),
-            )),
-        }
     }
 }
 

@@ -31,6 +31,15 @@ pub fn delayed(tid: Pid) -> f64 {
     ns.and_then(|n| n.parse::<f64>().ok()).unwrap_or(0.0) * 1e-9
 }
 
+/// The page faults without input that a thread has had (proc(5), stat).
+pub fn minor_faults(tid: Pid) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{tid}/stat")).unwrap_or_default();
+    // The second field is a name, which may have spaces and parentheses in it.
+    let fields = text.rsplit_once(')').map_or("", |(_, f)| f);
+    let minflt = fields.split_ascii_whitespace().nth(7);
+    minflt.and_then(|n| n.parse().ok()).unwrap_or(0)
+}
+
 /// A value of the auxiliary vector (getauxval(3)).
 pub fn auxv(pid: Pid, tag: u64) -> Option<u64> {
     let bytes = fs::read(format!("/proc/{pid}/auxv")).ok()?;
@@ -131,6 +140,7 @@ mod tests {
         assert_eq!(exe(me), std::env::current_exe().ok());
         assert_eq!(auxv(me, 6), Some(PAGE), "AT_PAGESZ");
         assert!(anonymous_pages(me) > 10);
+        assert!(minor_faults(me) > 10);
         let code = of_this_process as fn() as usize as u64;
         let (a, b) = code_around(me, code).expect("file-backed");
         assert!(a <= code && code < b);

@@ -182,8 +182,8 @@ fn image_text(f: &mut fmt::Formatter<'_>, image: &Image) -> fmt::Result {
     )?;
     writeln!(
         f,
-        "  anonymous     about {} page faults for anonymous memory",
-        image.anonymous_faults
+        "  anonymous     about {} page faults for anonymous memory ({} of any kind before the entry point)",
+        image.anonymous_faults, image.faults_before_entry
     )?;
     let m = &image.memory;
     write!(f, "  memory calls ")?;

@@ -198,19 +198,20 @@ pub enum Stop {
     Signal(libc::c_int),
 }
 
-/// Waits for any traced thread; `None` when there is none left.
+/// Waits for any traced thread; `None` when there is none left. `usage` is then what one that has ended has used, with those
+/// descendants that it waited for.
 ///
 /// # Errors
-/// Those of waitpid(2).
-pub fn next_stop() -> Result<Option<(Pid, Stop)>> {
+/// Those of wait4(2).
+pub fn next_stop(usage: &mut libc::rusage) -> Result<Option<(Pid, Stop)>> {
     let mut status = 0;
-    // SAFETY: room for the status.
-    let tid = unsafe { libc::waitpid(-1, &mut status, libc::__WALL) };
+    // SAFETY: room for both results.
+    let tid = unsafe { libc::wait4(-1, &mut status, libc::__WALL, usage) };
     if tid < 0 {
         let e = Error::last_os_error();
         return match e.raw_os_error() {
             Some(libc::ECHILD) => Ok(None),
-            Some(libc::EINTR) => next_stop(),
+            Some(libc::EINTR) => next_stop(usage),
             _ => Err(e),
         };
     }
@@ -328,31 +329,6 @@ pub fn call(tid: Pid) -> Result<Call> {
     })
 }
 
-/// Reads a word of a stopped thread's memory.
-///
-/// # Errors
-/// Those of ptrace(2).
-pub fn peek(tid: Pid, at: u64) -> Result<u64> {
-    let mut word = 0u64;
-    // The kernel's interface stores the word; glibc's wrapper returns it, which an error looks like.
-    // SAFETY: process_vm_readv(2) writes at most the eight bytes.
-    let n = unsafe {
-        let local = libc::iovec {
-            iov_base: (&raw mut word).cast(),
-            iov_len: 8,
-        };
-        let remote = libc::iovec {
-            iov_base: at as *mut libc::c_void,
-            iov_len: 8,
-        };
-        libc::process_vm_readv(tid, &local, 1, &remote, 1, 0)
-    };
-    match check(n as libc::c_long)? {
-        8 => Ok(word),
-        _ => Err(Error::from_raw_os_error(libc::EFAULT)),
-    }
-}
-
 /// Writes a word of a stopped thread's memory, whatever its protection.
 ///
 /// # Errors
@@ -425,21 +401,39 @@ extern "C" fn pass(signal: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc
     }
 }
 
-/// From here on, signals to this process are for the program, and this process stays to tell of it.
-pub fn pass_signals() {
-    for (bit, signal) in PASSED.into_iter().enumerate() {
-        // SAFETY: a handler that does only what handlers may; both structures are complete.
-        unsafe {
-            let mut old: libc::sigaction = std::mem::zeroed();
-            let mut new: libc::sigaction = std::mem::zeroed();
-            new.sa_sigaction = pass as extern "C" fn(_, _, _) as usize;
-            new.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
-            libc::sigaction(signal, std::ptr::null(), &mut old);
-            if old.sa_sigaction == libc::SIG_IGN {
-                IGNORED.fetch_or(1 << bit, Ordering::Relaxed);
-            } else {
-                libc::sigaction(signal, &new, std::ptr::null_mut());
+/// While it lives, signals to this process are for the program, and this process stays to tell of it.
+pub struct PassSignals([(libc::c_int, libc::sigaction); PASSED.len()]);
+
+impl PassSignals {
+    /// Begins.
+    pub fn begin() -> PassSignals {
+        let mut bit = 0;
+        PassSignals(PASSED.map(|signal| {
+            // SAFETY: a handler that does only what handlers may; both structures are complete.
+            unsafe {
+                let mut old: libc::sigaction = std::mem::zeroed();
+                let mut new: libc::sigaction = std::mem::zeroed();
+                new.sa_sigaction = pass as extern "C" fn(_, _, _) as usize;
+                new.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
+                libc::sigaction(signal, std::ptr::null(), &mut old);
+                if old.sa_sigaction == libc::SIG_IGN {
+                    IGNORED.fetch_or(1 << bit, Ordering::Relaxed);
+                } else {
+                    libc::sigaction(signal, &new, std::ptr::null_mut());
+                }
+                bit += 1;
+                (signal, old)
             }
+        }))
+    }
+}
+
+impl Drop for PassSignals {
+    fn drop(&mut self) {
+        PROGRAM.store(0, Ordering::Relaxed);
+        for (signal, old) in &self.0 {
+            // SAFETY: what was there before.
+            unsafe { libc::sigaction(*signal, old, std::ptr::null_mut()) };
         }
     }
 }

@@ -1,12 +1,15 @@
 //! The counting run: a program and all its descendants under ptrace(2), each of their system calls seen on its way in.
 
 use super::proc::{self, PAGE};
+use super::report::Usage;
 use super::sys::{self, Call, Pid, Stop};
 use hrt_kernel::sites;
 use serde::Serialize;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Result;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 /// `AUDIT_ARCH_X86_64` (linux/audit.h).
 const ARCH_X86_64: u32 = 0xc000_003e;
@@ -80,6 +83,8 @@ pub struct Image {
     pub calls: BTreeMap<u64, u64>,
     /// System calls before the entry point: those of the dynamic linker, which runs in Linux.
     pub before_entry: u64,
+    /// Page faults before the entry point.
+    pub faults_before_entry: u64,
     /// System calls of another architecture (32-bit ones), which the HRT kernel does not see.
     pub foreign: u64,
     /// Places in the code that made a call after the entry point, counted in each process anew.
@@ -90,7 +95,8 @@ pub struct Image {
     pub trapping: BTreeMap<u64, u64>,
     /// Signals delivered, or ignored at delivery, by number.
     pub signals: BTreeMap<i32, u64>,
-    /// Page faults that got private anonymous memory, as far as the pages were there when the memory was given back.
+    /// Page faults that got private anonymous memory, from the entry point on, as far as the pages were there when the memory was
+    /// given back.
     pub anonymous_faults: u64,
     /// Memory management.
     pub memory: Memory,
@@ -116,12 +122,14 @@ impl Image {
 }
 
 /// What was counted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Counts {
     /// By executable, the command's own first. Empty if it could not be executed.
     pub images: Vec<Image>,
     /// The command's exit status, as of waitpid(2).
     pub status: i32,
+    /// What it took, the tracer's part included.
+    pub usage: Usage,
     /// Executables that were started without the privileges that their files give, because they were traced.
     pub unprivileged: Vec<PathBuf>,
     /// Processes that went on when the command had ended, and were not watched any longer.
@@ -140,11 +148,11 @@ struct Process {
     image: usize,
     /// Set until the entry point is reached.
     entry: Option<Entry>,
-    /// The places that made calls, and whether they can be patched.
-    sites: HashMap<u64, bool>,
+    /// The places that made calls, and whether they can be patched; shared where memory is.
+    sites: Rc<RefCell<HashMap<u64, bool>>>,
     /// The end of the heap, once known.
     brk: u64,
-    /// Anonymous pages that it got from its parent.
+    /// Anonymous pages that it got from its parent, or had at its entry point.
     inherited: u64,
     /// Shares memory with its parent.
     borrowed: bool,
@@ -190,7 +198,12 @@ pub fn follow(main: Pid) -> Result<Counts> {
         leaving: false,
     };
     tracer.threads.insert(main, main);
-    while let Some((tid, stop)) = sys::next_stop()? {
+    // SAFETY: plain integers.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    while let Some((tid, stop)) = sys::next_stop(&mut usage)? {
+        if tid == main && matches!(stop, Stop::Ended(_)) {
+            tracer.counts.usage = Usage::of(&usage);
+        }
         tracer.stopped(tid, stop)?;
     }
     Ok(tracer.counts)
@@ -306,22 +319,21 @@ impl Tracer {
             self.counts.images[old.image].anonymous_faults += old.giving_up;
         }
         self.threads.insert(tid, tid);
-        let entry = match proc::auxv(tid, AT_ENTRY) {
-            Some(at) => match sys::peek(tid, at) {
-                Ok(word) => {
-                    sys::poke(tid, at, word & !0xff | BREAKPOINT)?;
-                    Some(Entry { at, word })
-                }
-                Err(_) => None,
-            },
-            None => None,
-        };
+        let mut entry = None;
+        let mut word = [0; 8];
+        if let Some(at) = proc::auxv(tid, AT_ENTRY) {
+            if sys::read_memory(tid, at, &mut word) == word.len() {
+                let word = u64::from_ne_bytes(word);
+                sys::poke(tid, at, word & !0xff | BREAKPOINT)?;
+                entry = Some(Entry { at, word });
+            }
+        }
         self.processes.insert(
             tid,
             Process {
                 image: index,
                 entry,
-                sites: HashMap::new(),
+                sites: Rc::default(),
                 brk: 0,
                 inherited: 0,
                 borrowed: false,
@@ -350,6 +362,13 @@ impl Tracer {
             return Ok(false);
         }
         self.remove_breakpoint(tid)?;
+        let before = proc::minor_faults(tid);
+        if let Some(process) = self.process(tid) {
+            process.inherited = proc::anonymous_pages(tid);
+        }
+        if let Some(image) = self.image(tid) {
+            image.faults_before_entry += before;
+        }
         Ok(true)
     }
 
@@ -374,7 +393,11 @@ impl Tracer {
             let process = Process {
                 image,
                 entry: parent.entry,
-                sites: parent.sites.clone(),
+                sites: if borrowed {
+                    parent.sites.clone()
+                } else {
+                    Rc::new(RefCell::new(parent.sites.borrow().clone()))
+                },
                 brk: parent.brk,
                 inherited: if borrowed {
                     0
@@ -452,18 +475,20 @@ impl Tracer {
         }
         // Memory is looked at wherever the call comes from, since its faults count.
         let gone = memory(pid, process, image, number, &args);
-        image.anonymous_faults += gone;
-        if process.entry.is_some() {
+        if process.entry.is_none() {
+            image.anonymous_faults += gone;
+        } else {
             image.before_entry += 1;
             return Ok(());
         }
         *image.calls.entry(number).or_default() += 1;
         let site = ip.wrapping_sub(2);
-        let patchable = match process.sites.get(&site) {
-            Some(p) => *p,
+        let known = process.sites.borrow().get(&site).copied();
+        let patchable = match known {
+            Some(p) => p,
             None => {
                 let p = patchable(tid, site, number);
-                process.sites.insert(site, p);
+                process.sites.borrow_mut().insert(site, p);
                 image.sites += 1;
                 image.unpatchable_sites += u64::from(!p);
                 p

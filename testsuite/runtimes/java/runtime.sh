@@ -24,7 +24,7 @@ rt_executables() {
 rt_benches() {
     local gc
     for gc in Serial Parallel G1 Z; do
-        printf 'binary-trees-%s|"$RT/jdk/bin/java" -XX:+Use%sGC -Xmx1g -cp "$RT" BinaryTrees 16 >/dev/null\n' "${gc,,}" "$gc"
+        printf 'binary-trees-%s|"$RT/jdk/bin/java" -XX:+Use%sGC -Xmx1g -cp "$RT" BinaryTrees 18 >/dev/null\n' "${gc,,}" "$gc"
     done
 }
 

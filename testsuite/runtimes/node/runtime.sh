@@ -15,7 +15,7 @@ rt_executables() {
 }
 
 rt_benches() {
-    printf 'binary-trees|"$RT/node" "$RT_HOME/binary-trees.js" 17 >/dev/null\n'
+    printf 'binary-trees|"$RT/node" "$RT_HOME/binary-trees.js" 18 >/dev/null\n'
     printf 'start|"$RT/node" -e 0\n'
 }
 

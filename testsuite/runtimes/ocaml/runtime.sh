@@ -18,7 +18,7 @@ rt_executables() {
 }
 
 rt_benches() {
-    printf 'binary-trees|"$RT/binary_trees" 17 >/dev/null\n'
+    printf 'binary-trees|"$RT/binary_trees" 18 >/dev/null\n'
 }
 
 rt_checks() {

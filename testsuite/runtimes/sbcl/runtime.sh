@@ -19,8 +19,8 @@ rt_executables() {
 }
 
 rt_benches() {
-    printf 'binary-trees|SBCL_HOME="$RT" exec "$RT/sbcl" --core "$RT/sbcl.core" --script "$RT_HOME/binary-trees.lisp" 17 >/dev/null\n'
-    printf 'start|SBCL_HOME="$RT" exec "$RT/sbcl" --core "$RT/sbcl.core" --non-interactive --no-sysinit --no-userinit --eval "(values)" >/dev/null\n'
+    printf 'binary-trees|"$RT/sbcl" --core "$RT/sbcl.core" --script "$RT_HOME/binary-trees.lisp" 17 >/dev/null\n'
+    printf 'start|"$RT/sbcl" --core "$RT/sbcl.core" --non-interactive --no-sysinit --no-userinit --eval "(values)" >/dev/null\n'
 }
 
 rt_checks() {
