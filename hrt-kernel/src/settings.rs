@@ -54,8 +54,8 @@ pub struct Settings<'a> {
     pub overrides: bool,
     /// `HRT_RING`: the ring of the program on `kvm`; `None`: the best.
     pub ring: Option<u8>,
-    /// `HRT_MEMORY`.
-    pub memory: Memory,
+    /// `HRT_MEMORY`; `None`: it says nothing.
+    pub memory: Option<Memory>,
 }
 
 /// The platform that a hybrid's build options ask for: `key = value` lines, values in quotes or not.
@@ -79,7 +79,7 @@ impl Default for Settings<'_> {
             channel: true,
             overrides: true,
             ring: None,
-            memory: Memory::Arena,
+            memory: None,
         }
     }
 }
@@ -157,10 +157,10 @@ impl<'a> Settings<'a> {
             }
         };
         if let Some(v) = get(b"HRT_MEMORY") {
-            s.memory = Memory::from_name(v).ok_or(BadSetting {
+            s.memory = Some(Memory::from_name(v).ok_or(BadSetting {
                 variable: "HRT_MEMORY",
                 expected: "linux, arena or keep",
-            })?;
+            })?);
         }
         Ok(s)
     }
@@ -204,7 +204,7 @@ mod tests {
         assert_eq!(s.stats, Output::File(b"out.json"));
         assert_eq!(s.trace, Output::File(b"t"));
         assert!(!s.patch && !s.channel);
-        assert_eq!(s.memory, Memory::Keep);
+        assert_eq!(s.memory, Some(Memory::Keep));
         assert_eq!(read(&[("HRT_STATS", "1")]).unwrap().stats, Output::Stderr);
         assert_eq!(
             read(&[("HRT_TRACE", "syscalls")]).unwrap().trace,

@@ -201,14 +201,14 @@ mod tests {
         assert_eq!(Blob::of(&Config::default()), None);
         let config = Config::parse(
             "[overrides]\ng = { function = 'hrt_calloc', args = [1, { constant = -8 }] }\nf = 'hrt_cycles'\n\
-             [syscalls]\nptrace = { deny = 'EPERM' }\n[channel]\npolicy = 'polled'\n",
+             [syscalls]\nptrace = { deny = 'EPERM' }\n[channel]\npolicy = 'exit'\n",
         )
         .expect("good");
         let blob = Blob::of(&config).expect("something to say");
         let bytes = blob.bytes();
         assert_eq!(Blob::read(&bytes), Some(blob.clone()));
         assert_eq!(blob.overrides[1].1.constants, 2);
-        assert_eq!(blob.header.channel, 3);
+        assert_eq!(blob.header.channel, 2);
         for cut in 0..bytes.len() {
             assert_eq!(Blob::read(&bytes[..cut]), None);
         }

@@ -661,7 +661,7 @@ mod tests {
             (c.calls[1].number, c.calls[1].policy),
             (101, CallPolicy::Deny(1))
         );
-        assert_eq!((c.memory.policy, c.channel.policy), (Some(1), Some(1)));
+        assert_eq!((c.memory.policy, c.channel.policy), (Some(0), Some(1)));
     }
 
     #[test]

@@ -21,9 +21,9 @@ pub const ARGS_MAX: usize = 6;
 /// `memory` and `channel`: nothing was said.
 pub const POLICY_UNSET: u8 = 0;
 /// Names of `[memory] policy`, from 1 on.
-pub const MEMORY_POLICIES: &[&str] = &["arena", "linux"];
+pub const MEMORY_POLICIES: &[&str] = &["linux", "arena", "keep"];
 /// Names of `[channel] policy`, from 1 on.
-pub const CHANNEL_POLICIES: &[&str] = &["auto", "exit", "polled"];
+pub const CHANNEL_POLICIES: &[&str] = &["auto", "exit"];
 
 /// The blob's start.
 #[repr(C)]

@@ -3,7 +3,8 @@
 use crate::report;
 use crate::start;
 use hrt_abi::InfoBlock;
-use hrt_abi::config::{Call, Header, MAGIC, Override, VERSION};
+use hrt_abi::config::{CHANNEL_POLICIES, Call, Header, MAGIC, MEMORY_POLICIES, Override, VERSION};
+use hrt_kernel::settings::Memory;
 
 /// What the blob says; nothing without one.
 #[derive(Clone, Copy)]
@@ -60,6 +61,26 @@ impl Config {
             config.names = core::slice::from_raw_parts(at.add(names_at), size - names_at);
         }
         config
+    }
+
+    /// `[memory] policy`.
+    #[must_use]
+    pub fn memory(&self) -> Option<Memory> {
+        Memory::from_name(Self::policy(MEMORY_POLICIES, self.header?.memory)?.as_bytes())
+    }
+
+    /// False if `[channel] policy` is `exit`.
+    #[must_use]
+    pub fn channel(&self) -> bool {
+        let said = self
+            .header
+            .and_then(|h| Self::policy(CHANNEL_POLICIES, h.channel));
+        said != Some("exit")
+    }
+
+    /// The policy that a byte of the header stands for.
+    fn policy(names: &[&'static str], byte: u8) -> Option<&'static str> {
+        names.get(usize::from(byte).checked_sub(1)?).copied()
     }
 
     /// The name of the function that `o` overrides.

@@ -26,6 +26,7 @@ use crate::raw::{self, errno, nr};
 use crate::start::at;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use hrt_kernel::platform::Platform;
+use hrt_kernel::settings::Memory;
 
 /// Load address of the payload's image.
 pub static IMAGE: AtomicUsize = AtomicUsize::new(0);
@@ -115,7 +116,8 @@ pub fn set_up(platform: Platform, context: &Context, entry: usize, direct: impl 
     observe::init(platform, &context.settings);
     policy::init(&context.config);
     slots::init(entry, direct);
-    memory::init(context.settings.memory);
+    let built = context.config.memory();
+    memory::init(context.settings.memory.or(built).unwrap_or(Memory::Arena));
     if !context.settings.patch {
         patch::ENABLED.store(false, Ordering::Relaxed);
     }

@@ -109,7 +109,7 @@ impl Machine for Kvm {
         set_up(Self::PLATFORM, context, channel::entry(), |n| {
             !channel::serves(n) || policy::class(n) != Class::Forward
         });
-        channel::init(b, context.settings.channel);
+        channel::init(b, context.settings.channel && context.config.channel());
         signals::init();
         overrides::apply(context);
         name_memory();
