@@ -11,6 +11,12 @@ struct Host;
 static MAPPED: AtomicUsize = AtomicUsize::new(0);
 /// Only one test counts them at a time.
 static ONE: Mutex<()> = Mutex::new(());
+
+/// What is mapped is counted for the whole process: so one test at a time.
+fn alone() -> std::sync::MutexGuard<'static, ()> {
+    ONE.lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
 static REFUSE: AtomicBool = AtomicBool::new(false);
 
 fn mmap(at: usize, size: usize, flags: i32) -> usize {
@@ -201,7 +207,7 @@ fn churn(h: &Heap, seed: u64, turns: usize, shared: &Mutex<Vec<(usize, usize, u8
 
 #[test]
 fn many_threads() {
-    let _one = ONE.lock().expect("lock");
+    let _one = alone();
     let before = MAPPED.load(Ordering::Relaxed);
     let h = heap();
     let shared = Mutex::new(Vec::new());
@@ -235,6 +241,7 @@ fn many_threads() {
 
 #[test]
 fn objects_are_apart() {
+    let _one = alone();
     let h = heap();
     let mut c = cache();
     let c = &raw mut *c;
@@ -255,6 +262,7 @@ fn objects_are_apart() {
 
 #[test]
 fn strangers_are_known() {
+    let _one = alone();
     let h = heap();
     let local = 0u64;
     for p in [
@@ -271,7 +279,7 @@ fn strangers_are_known() {
 
 #[test]
 fn no_memory() {
-    let _one = ONE.lock().expect("lock");
+    let _one = alone();
     let h = heap();
     let mut c = cache();
     let c = &raw mut *c;
@@ -290,6 +298,7 @@ fn no_memory() {
 
 #[test]
 fn whoever_holds_the_locks_gets_memory_all_the_same() {
+    let _one = alone();
     let h = heap();
     let taken = h.lock_all(&Host);
     assert_eq!(taken.count_ones() as usize, CLASSES + 1);
