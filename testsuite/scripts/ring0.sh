@@ -4,7 +4,7 @@
 # MV_RING0_KVM=1 runs them with HRT_PLATFORM=kvm HRT_RING=0 too. MV_CC_BIN names the mv-cc to test. ONLY=GLOB limits the programs.
 # ring0.sh --corpus [FILTER]: runs instead each program of the corpus (testsuite/programs), or those whose name contains one of FILTER's
 # parts (A|B|C), plain and on `kvm` in ring 0. MV_RING0_LIMIT: the seconds for all of them.
-# ring0.sh --all: both. ring0.sh --quick: both, but of the corpus a part, in under two minutes on two free cores.
+# ring0.sh --all: both, and that 400 processes that end and 40 that are killed leave nothing behind. ring0.sh --quick: both, but of the corpus a part, in under two minutes on two free cores.
 . "$(dirname "$0")/../runtimes/lib.sh"
 . "$ROOT/testsuite/scripts/deps.sh"
 
@@ -25,10 +25,10 @@ mkdir "$TREE"
 QUICK='c/abi_|c/basic_segv|c/jit_own|c/mm_map|c/mm_shared|c/proc_core|c/proc_fork:|c/proc_seccomp_strict|c/proc_vfork|c/sig_altstack|c/sig_context'
 QUICK+='|c/sig_fault|c/sig_nested|c/sig_single|c/sig_storm:|c/sig_wild|c/thread_main|c/thread_raw|c/thread_tls|cxx/exceptions|rust/threads'
 usage="usage: ring0.sh [--all | --quick | --corpus [FILTER]]"
-PROGRAMS=$RING0_DIR/programs CORPUS='' FILTER='' LIMIT=240
+PROGRAMS=$RING0_DIR/programs CORPUS='' FILTER='' LIMIT=240 LEAKS=''
 case ${1:-} in
 '') ;;
---all) CORPUS=1 LIMIT=3000 MV_RING0_KVM=1 ;;
+--all) CORPUS=1 LIMIT=3000 MV_RING0_KVM=1 LEAKS=1 ;;
 --quick) CORPUS=1 FILTER=$QUICK LIMIT=420 MV_RING0_KVM=1 ;;
 --corpus) PROGRAMS=/dev/null CORPUS=1 FILTER=${2:-} LIMIT=${MV_RING0_LIMIT:-3000} ;;
 *) die "$usage" ;;
@@ -263,6 +263,13 @@ if [ -n "$CORPUS" ]; then
     done <"$SCRATCH/corpus"
 fi
 
+if [ -n "$LEAKS" ]; then
+    c probe static-pie "$ROOT/testsuite/days/probe.c"
+    c busy static-pie "$ROOT/testsuite/days/busy.c"
+    put "$RING0_DIR/leaks.sh" /t/leaks.sh
+    command_line kvm-leaks '@900 export HRT_PLATFORM=kvm HRT_RING=0; sh /t/leaks.sh /t/hybrid/probe /t/hybrid/busy 400 40'
+fi
+
 NAMES=()
 declare -A WANT
 while IFS='|' read -r name kind source want arguments <&5; do
@@ -325,6 +332,9 @@ for name in "${NAMES[@]}"; do
         skip "ring0-$name-kvm" "MV_RING0_KVM is not 1"
     fi
 done
+if [ -n "$LEAKS" ]; then
+    judge_command kvm-leaks '^leaks: none of 400 that ended and 40 that were killed'
+fi
 for name in "${CASES[@]}"; do
     judge_corpus "$name"
 done

@@ -338,6 +338,8 @@ const MANY: u32 = 16;
 /// Cycles that the server rests the first time that its answers were late, and at most: tenths of a second, then seconds.
 const REST: u64 = 300_000_000;
 const LONGEST_REST: u64 = 32 * REST;
+/// Cycles that it rests when nobody asked.
+const PAUSE: u64 = 10_000_000;
 /// Cycles between two turns of the server's that tell that it did not have its core.
 const GAP: u64 = 150_000;
 
@@ -558,7 +560,7 @@ unsafe extern "C" fn serve(sp: usize) -> ! {
                     None => {}
                     Some(true) => {
                         busy = true;
-                        served += 1;
+                        served = served.saturating_add(1);
                         score.add(1);
                     }
                     Some(false) => {
@@ -580,9 +582,9 @@ unsafe extern "C" fn serve(sp: usize) -> ! {
         if busy {
             last = now;
         }
-        if served > 10_000 {
+        if served > 1000 {
             // It does well again.
-            (served, rest) = (0, REST);
+            rest = REST;
         }
         let late = score.0 < 0;
         let idle = now.wrapping_sub(last) > IDLE;
@@ -598,8 +600,11 @@ unsafe extern "C" fn serve(sp: usize) -> ! {
         if late {
             NOT_BEFORE.store(now + rest, Ordering::Relaxed);
             rest = (2 * rest).min(LONGEST_REST);
-            served = 0;
+        } else if served == 0 {
+            // Awake for nothing: it may have had the thread's own core.
+            NOT_BEFORE.store(now + PAUSE, Ordering::Relaxed);
         }
+        served = 0;
         if STATE
             .compare_exchange(POLLS, SLEEPS, Ordering::AcqRel, Ordering::Relaxed)
             .is_ok()

@@ -158,12 +158,12 @@ fn prepare(v: &Vcpu, fs: u64) -> Option<*mut Block> {
             unsafe { block::give_back(child) };
             return None;
         }
+        c.set_bases(fs);
     } else {
-        c.reset();
+        c.reset(fs);
     }
     c.xsave = v.xsave;
     c.set_xsave();
-    c.set_bases(fs);
     Some(child)
 }
 

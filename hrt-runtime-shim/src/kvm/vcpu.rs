@@ -579,8 +579,13 @@ impl Vcpu {
 
     /// Sets the bases of FS and GS; the latter to the block that this lies in.
     pub fn set_bases(&mut self, fs: u64) {
-        let block = (&raw const *self as usize - SIGNAL_STACK) as u64;
         let mut s = self.sregs();
+        self.put_bases(&mut s, fs);
+        self.set_sregs(&s);
+    }
+
+    fn put_bases(&self, s: &mut Sregs, fs: u64) {
+        let block = (&raw const *self as usize - SIGNAL_STACK) as u64;
         s.fs.base = fs;
         // In ring 0 the gate uses it, too, and must not depend on what is mapped of the program's half.
         s.gs.base = if ring() == 0 {
@@ -588,13 +593,14 @@ impl Vcpu {
         } else {
             block
         };
-        self.set_sregs(&s);
     }
 
-    /// Makes a virtual CPU that has run before as new, but for its bases.
-    pub fn reset(&mut self) {
+    /// Makes a virtual CPU that has run before as new, with the base of FS that a new thread has. At once, since KVM takes long
+    /// for each question where it loads the whole CPU for it.
+    pub fn reset(&mut self, fs: u64) {
         let mut s = self.sregs();
         (s.cs, s.ss) = (CODE, DATA);
+        self.put_bases(&mut s, fs);
         self.set_sregs(&s);
         self.level = false;
         self.careful = 0;
