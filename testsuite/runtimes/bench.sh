@@ -1,22 +1,24 @@
 #!/usr/bin/env bash
 # shellcheck disable=SC2031  # lib.sh sets these in subshells too, on purpose
-# bench.sh [--rounds N] [--build] NAME...: times each runtime's programs plain and hybrid, in turns, and compares.
+# bench.sh [--rounds N] [--build] [--predict] NAME...: times each runtime's programs plain and hybrid, in turns, and compares.
 #   NAME      a runtime. Without --build its programs are timed; with --build, its whole build by cc and by mv-cc.
 #   --rounds  how often each is run (default 11; for builds 3). The two kinds alternate, and which goes first alternates too.
+#   --predict says before each what mv-link --predict makes of the plain one, as processor time hybrid/plain.
 # Prints, for each, both medians in seconds, the median of the rounds' ratios hybrid/plain with its quartiles, and the
 # same for processor time (user + system). JSON lines go to $MV_BENCH_JSON, default runtimes/bench.json in the cache.
 . "$(dirname "$0")/lib.sh"
 . "$ROOT/testsuite/scripts/deps.sh"
 
-rounds='' builds=0
+rounds='' builds=0 predict=0
 while :; do
     case ${1:-} in
     --rounds) rounds=$2 && shift 2 ;;
     --build) builds=1 && shift ;;
+    --predict) predict=1 && shift ;;
     *) break ;;
     esac
 done
-[ $# -gt 0 ] || die "usage: bench.sh [--rounds N] [--build] NAME...; names: $RUNTIMES"
+[ $# -gt 0 ] || die "usage: bench.sh [--rounds N] [--build] [--predict] NAME...; names: $RUNTIMES"
 [ -n "$rounds" ] || rounds=$((builds == 1 ? 3 : 11))
 [[ $rounds =~ ^[1-9][0-9]*$ ]] || die "--rounds wants a number"
 with_scratch
@@ -85,6 +87,22 @@ program_of() {
     COMMAND=(bash -c "${BENCH/\"\$RT/exec \"\$RT}")
 }
 
+# predicted NAME: what mv-link says of the plain BENCH.
+predicted() {
+    program_of plain
+    export MV_BIN MV_TEST_PLATFORM
+    # shellcheck disable=SC2016  # expanded where it runs
+    COMMAND=(bash -c "${BENCH/\"\$RT/'"$MV_BIN/mv-link" --predict --platform "$MV_TEST_PLATFORM" --json -o "$SCRATCH/predict.json" -- "$RT'}")
+    rm -f "$SCRATCH/predict.json"
+    if ! timed /dev/null 600 "${COMMAND[@]}"; then
+        fail "$1-predict" "mv-link --predict failed"
+        return
+    fi
+    awk -v name="$1" '/"processor_ratio": \{/ { within = 1; next } within && /"low"|"mid"|"high"/ { gsub(/[",:]/, ""); v[$1] = $2 } within && /\}/ { within = 0 }
+        END { if ("mid" in v) printf "%-28s predicted: processor %.3f (%.3f ... %.3f)\n", name, v["mid"], v["low"], v["high"]; else exit 1 }' "$SCRATCH/predict.json" ||
+        fail "$1-predict" "no prediction in its report"
+}
+
 build_of() {
     export CC
     unset HRT_PLATFORM
@@ -127,6 +145,9 @@ for name in "$@"; do
     while IFS='|' read -r -u 3 bench BENCH; do
         # shellcheck disable=SC2053  # a pattern
         if [ -n "${ONLY:-}" ] && [[ $name-$bench != $ONLY ]]; then continue; fi
+        if [ "$predict" -eq 1 ]; then
+            predicted "$name-$bench"
+        fi
         pair "$name-$bench" 300 program_of
     done 3< <(rt_benches)
 done
