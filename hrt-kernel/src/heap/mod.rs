@@ -24,7 +24,7 @@ const KEPT: usize = 256;
 const UNITS: usize = 8;
 /// Huge objects' mappings that are kept for the next one, and the bytes that they may have together.
 const SPARE: usize = 8;
-const SPARE_BYTES: usize = 64 << 20;
+const SPARE_BYTES: usize = 32 << 20;
 /// Segments that are looked through for slices before a new one is mapped.
 const LOOKED_AT: usize = 64;
 /// The largest object: as malloc(3) has it, a difference of pointers must be able to hold it.
@@ -573,25 +573,30 @@ impl Heap {
             let count = usize::from((*slice).count);
             let index = (at - segment as usize) / SLICE;
             let mask = mask(index, count);
-            let size = count * SLICE;
             if !(*pages).lock.take(me, || m.wait()) {
                 return;
             }
+            let mut given = mask;
             let much = (*pages).dirty + count > KEPT.max((*pages).used / 4);
-            (*pages).lock.give();
-            let purged = much && m.purge(at, size);
-            if !(*pages).lock.take(me, || m.wait()) {
-                return;
+            if much {
+                // Then all of the segment that is free: it counts as in use until it is clean.
+                let others = (*segment).dirty & !(*segment).used;
+                given |= others;
+                (*segment).used |= others;
+                (*pages).dirty -= others.count_ones() as usize;
+                (*pages).lock.give();
+                let purged = purge(m, segment as usize, given);
+                if !(*pages).lock.take(me, || m.wait()) {
+                    return;
+                }
+                if purged {
+                    (*segment).dirty &= !given;
+                }
             }
             (*slice).kind = FREE;
-            (*segment).used &= !mask;
+            (*segment).used &= !given;
             (*pages).used -= count;
-            if purged {
-                (*segment).dirty &= !mask;
-            } else {
-                (*segment).dirty |= mask;
-                (*pages).dirty += count;
-            }
+            (*pages).dirty += ((*segment).dirty & given).count_ones() as usize;
             let mut gone = false;
             if (*segment).used == 1 {
                 (*pages).empty += 1;
@@ -800,6 +805,22 @@ fn mask(index: usize, count: usize) -> u64 {
         (1 << count) - 1
     };
     ones << index
+}
+
+/// Purges the slices of a segment that `given` has bits for; false if not all are.
+///
+/// # Safety
+/// They must be the caller's alone, and their contents must not be needed.
+unsafe fn purge(m: &impl Machine, segment: usize, given: u64) -> bool {
+    let (mut rest, mut all) = (given, true);
+    while rest != 0 {
+        let first = rest.trailing_zeros() as usize;
+        let count = (rest >> first).trailing_ones() as usize;
+        // SAFETY: the caller's promise.
+        all &= unsafe { m.purge(segment + first * SLICE, count * SLICE) };
+        rest &= !mask(first, count);
+    }
+    all
 }
 
 /// Finds `count` free slices in a row and takes them.
