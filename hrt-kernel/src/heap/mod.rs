@@ -207,7 +207,7 @@ impl Heap {
         };
         if !p.is_null() && !zero {
             // SAFETY: an object of at least `size` bytes, just had.
-            unsafe { p.write_bytes(0, size) };
+            unsafe { clear(p, size) };
         }
         p
     }
@@ -314,7 +314,7 @@ impl Heap {
             }
             let new = self.allocate(m, cache, size);
             if !new.is_null() {
-                new.copy_from_nonoverlapping(p, size.min(usable));
+                copy(new, p, size.min(usable));
                 self.free(m, cache, p);
             }
             new
@@ -792,6 +792,45 @@ impl Heap {
             (*segment).huge_size = new;
             self.own(to, true);
             (to + before) as *mut u8
+        }
+    }
+}
+
+/// Bytes up to which words are faster than the processor's string instructions.
+const SHORT: usize = 512;
+
+/// Makes `size` bytes 0, and what is left of the last 16.
+///
+/// # Safety
+/// `p` must be an object of at least as many bytes.
+unsafe fn clear(p: *mut u8, size: usize) {
+    // SAFETY: the caller's promise; objects are aligned to 16, and their sizes are multiples of it.
+    unsafe {
+        if size > SHORT {
+            p.write_bytes(0, size);
+            return;
+        }
+        for i in 0..size.div_ceil(16) {
+            // Volatile, so that no compiler makes a call of it.
+            p.cast::<u128>().add(i).write_volatile(0);
+        }
+    }
+}
+
+/// Copies `size` bytes, and what is left of the last 16.
+///
+/// # Safety
+/// Both must be objects of at least as many bytes.
+unsafe fn copy(to: *mut u8, from: *const u8, size: usize) {
+    // SAFETY: as for `clear`.
+    unsafe {
+        if size > SHORT {
+            to.copy_from_nonoverlapping(from, size);
+            return;
+        }
+        for i in 0..size.div_ceil(16) {
+            let word = from.cast::<u128>().add(i).read_volatile();
+            to.cast::<u128>().add(i).write_volatile(word);
         }
     }
 }
