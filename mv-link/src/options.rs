@@ -120,6 +120,9 @@ pub enum CallPolicy {
     Deny(u16),
 }
 
+/// The longest name of a function; the payload's report has room for as many as there may be.
+const NAME_MAX: usize = 256;
+
 /// Calls that end a process, a thread or a signal handler: without them it could only crash.
 const NEVER_DENIED: &[&str] = &["exit", "exit_group", "rt_sigreturn"];
 
@@ -457,7 +460,8 @@ impl<'a> Reader<'a> {
 
     fn entry(&self, key: &Key<'a>, value: &Value<'a>) -> Result<Override, Mistake> {
         let name = key.get_ref();
-        if name.is_empty() || name.contains('\0') {
+        let odd = |c: char| c.is_control() || c.is_whitespace() || c == '"' || c == '\\';
+        if name.is_empty() || name.len() > NAME_MAX || name.contains(odd) {
             return self.err(key.span(), "this is no name of a function");
         }
         let mut o = Override {
@@ -689,6 +693,7 @@ mod tests {
                 "2:5: unknown kernel function 'zzz'",
             ),
             ("[overrides]\na = 3", "2:5: this must be the name"),
+            ("[overrides]\n'a b' = 'hrt_cycles'", "2:1: this is no name"),
             ("[overrides]\na = { func = 'f' }", "2:7: unknown key 'func'"),
             (
                 "[overrides]\na = { args = [] }",

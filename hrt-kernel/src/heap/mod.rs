@@ -24,7 +24,7 @@ const KEPT: usize = 256;
 const UNITS: usize = 8;
 /// Huge objects' mappings that are kept for the next one, and the bytes that they may have together.
 const SPARE: usize = 8;
-const SPARE_BYTES: usize = 64 << 20;
+const SPARE_BYTES: usize = 32 << 20;
 /// Segments that are looked through for slices before a new one is mapped.
 const LOOKED_AT: usize = 64;
 /// The largest object: as malloc(3) has it, a difference of pointers must be able to hold it.
@@ -207,7 +207,7 @@ impl Heap {
         };
         if !p.is_null() && !zero {
             // SAFETY: an object of at least `size` bytes, just had.
-            unsafe { p.write_bytes(0, size) };
+            unsafe { clear(p, size) };
         }
         p
     }
@@ -314,7 +314,7 @@ impl Heap {
             }
             let new = self.allocate(m, cache, size);
             if !new.is_null() {
-                new.copy_from_nonoverlapping(p, size.min(usable));
+                copy(new, p, size.min(usable));
                 self.free(m, cache, p);
             }
             new
@@ -573,25 +573,30 @@ impl Heap {
             let count = usize::from((*slice).count);
             let index = (at - segment as usize) / SLICE;
             let mask = mask(index, count);
-            let size = count * SLICE;
             if !(*pages).lock.take(me, || m.wait()) {
                 return;
             }
+            let mut given = mask;
             let much = (*pages).dirty + count > KEPT.max((*pages).used / 4);
-            (*pages).lock.give();
-            let purged = much && m.purge(at, size);
-            if !(*pages).lock.take(me, || m.wait()) {
-                return;
+            if much {
+                // Then all of the segment that is free: it counts as in use until it is clean.
+                let others = (*segment).dirty & !(*segment).used;
+                given |= others;
+                (*segment).used |= others;
+                (*pages).dirty -= others.count_ones() as usize;
+                (*pages).lock.give();
+                let purged = purge(m, segment as usize, given);
+                if !(*pages).lock.take(me, || m.wait()) {
+                    return;
+                }
+                if purged {
+                    (*segment).dirty &= !given;
+                }
             }
             (*slice).kind = FREE;
-            (*segment).used &= !mask;
+            (*segment).used &= !given;
             (*pages).used -= count;
-            if purged {
-                (*segment).dirty &= !mask;
-            } else {
-                (*segment).dirty |= mask;
-                (*pages).dirty += count;
-            }
+            (*pages).dirty += ((*segment).dirty & given).count_ones() as usize;
             let mut gone = false;
             if (*segment).used == 1 {
                 (*pages).empty += 1;
@@ -791,6 +796,45 @@ impl Heap {
     }
 }
 
+/// Bytes up to which words are faster than the processor's string instructions.
+const SHORT: usize = 512;
+
+/// Makes `size` bytes 0, and what is left of the last 16.
+///
+/// # Safety
+/// `p` must be an object of at least as many bytes.
+unsafe fn clear(p: *mut u8, size: usize) {
+    // SAFETY: the caller's promise; objects are aligned to 16, and their sizes are multiples of it.
+    unsafe {
+        if size > SHORT {
+            p.write_bytes(0, size);
+            return;
+        }
+        for i in 0..size.div_ceil(16) {
+            // Volatile, so that no compiler makes a call of it.
+            p.cast::<u128>().add(i).write_volatile(0);
+        }
+    }
+}
+
+/// Copies `size` bytes, and what is left of the last 16.
+///
+/// # Safety
+/// Both must be objects of at least as many bytes.
+unsafe fn copy(to: *mut u8, from: *const u8, size: usize) {
+    // SAFETY: as for `clear`.
+    unsafe {
+        if size > SHORT {
+            to.copy_from_nonoverlapping(from, size);
+            return;
+        }
+        for i in 0..size.div_ceil(16) {
+            let word = from.cast::<u128>().add(i).read_volatile();
+            to.cast::<u128>().add(i).write_volatile(word);
+        }
+    }
+}
+
 const NO_SPARE: Spare = Spare { start: 0, size: 0 };
 
 fn mask(index: usize, count: usize) -> u64 {
@@ -800,6 +844,22 @@ fn mask(index: usize, count: usize) -> u64 {
         (1 << count) - 1
     };
     ones << index
+}
+
+/// Purges the slices of a segment that `given` has bits for; false if not all are.
+///
+/// # Safety
+/// They must be the caller's alone, and their contents must not be needed.
+unsafe fn purge(m: &impl Machine, segment: usize, given: u64) -> bool {
+    let (mut rest, mut all) = (given, true);
+    while rest != 0 {
+        let first = rest.trailing_zeros() as usize;
+        let count = (rest >> first).trailing_ones() as usize;
+        // SAFETY: the caller's promise.
+        all &= unsafe { m.purge(segment + first * SLICE, count * SLICE) };
+        rest &= !mask(first, count);
+    }
+    all
 }
 
 /// Finds `count` free slices in a row and takes them.

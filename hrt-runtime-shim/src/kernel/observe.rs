@@ -174,7 +174,7 @@ struct Totals {
 }
 
 /// Room for the report and its text. Used by the last thread, or by the one that ends the process.
-struct Scratch(UnsafeCell<(Totals, Line<32768>)>);
+struct Scratch(UnsafeCell<(Totals, Line<131072>)>);
 // SAFETY: used under BUSY.
 unsafe impl Sync for Scratch {}
 static SCRATCH: Scratch = Scratch(UnsafeCell::new((
@@ -227,7 +227,7 @@ pub fn after_fork() {
     BUSY.store(false, Ordering::Relaxed);
 }
 
-fn json_report(t: &Totals, out: &mut Line<32768>, pid: u32) {
+fn json_report(t: &Totals, out: &mut Line<131072>, pid: u32) {
     let [local, forwarded, mediated] = t.by_class;
     let _ = write!(
         out,
@@ -280,7 +280,7 @@ fn json_report(t: &Totals, out: &mut Line<32768>, pid: u32) {
     );
 }
 
-fn text_report(t: &Totals, out: &mut Line<32768>, pid: u32) {
+fn text_report(t: &Totals, out: &mut Line<131072>, pid: u32) {
     let [local, forwarded, mediated] = t.by_class;
     let _ = writeln!(
         out,
