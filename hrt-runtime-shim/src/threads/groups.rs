@@ -723,8 +723,12 @@ pub fn rescue(number: usize) {
     let g = &ALL.0[number];
     let old = g.carrier.load(Ordering::Acquire);
     let first = CARRIERS_MEMORY.0.get().cast::<Carrier>();
+    // SAFETY: within the array; the field is atomic.
+    let is_spare = |c: *mut Carrier| unsafe { (*c).asleep.load(Ordering::Acquire) } == SPARE;
     let spare = (0..carriers().min(CARRIERS))
-        // SAFETY: within the array; the field is atomic.
+        // SAFETY: within the array.
+        .map(|i| unsafe { first.add(i) })
+        .find(|c| is_spare(*c)); the field is atomic.
         .map(|i| unsafe { first.add(i) })
         .find(|c| unsafe { (**c).asleep.load(Ordering::Acquire) } == SPARE);
     let new = match spare {
