@@ -56,6 +56,10 @@ static ADDRESSES: [Code; FUNCTIONS.len()] = [
     Code(threads::fiber_delete as *const ()),
     Code(threads::threads_info as *const ()),
     Code(threads::threads_maker as *const ()),
+    Code(threads::invoke as *const ()),
+    Code(threads::invoke_async as *const ()),
+    Code(threads::merge as *const ()),
+    Code(threads::unmerge as *const ()),
 ];
 
 /// The address of the kernel function with this number.

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::options::Config;
 use crate::real::Wanted;
 use crate::{finish, object_file};
+use hrt_kernel::settings::Model;
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::fs::MemfdFlags;
 use std::ffi::{OsStr, OsString};
@@ -68,10 +69,17 @@ pub fn run(argv: &[OsString], blobs: &Blobs<'_>) -> Result<ExitStatus> {
             .filter(|c| !c.is_empty())
             .map(Into::into)
     });
-    let options = match config {
+    let mut options = match config {
         Some(file) => Config::read(&file)?.text(),
         None => String::new(),
     };
+    if let Some(name) = args.model.as_ref() {
+        let model = name.to_str().and_then(|n| Model::from_name(n.as_bytes()));
+        let model = model.ok_or_else(|| Error::Model { name: name.clone() })?;
+        if model != Model::Incremental {
+            options.push_str(&format!("model = \"{}\"\n", model.name()));
+        }
+    }
     let object = ObjectFile::new(&object_file::build(blobs, &options)?)?;
     if args.format_changed {
         // gold and mold know no "default", GNU ld knows no "elf"; this all but lld know.

@@ -728,9 +728,7 @@ pub fn rescue(number: usize) {
     let spare = (0..carriers().min(CARRIERS))
         // SAFETY: within the array.
         .map(|i| unsafe { first.add(i) })
-        .find(|c| is_spare(*c)); the field is atomic.
-        .map(|i| unsafe { first.add(i) })
-        .find(|c| unsafe { (**c).asleep.load(Ordering::Acquire) } == SPARE);
+        .find(|c| is_spare(*c));
     let new = match spare {
         Some(c) => c,
         None => match make_carrier(number) {
