@@ -166,19 +166,18 @@ fn a_condition_wakes_whom_it_should() {
     together(4, |i| {
         for k in 1..=5_000u64 {
             m.lock::<Std>(NEVER).unwrap();
-            let value = slot.value();
             if i < 2 {
-                while *value != 0 {
+                while *slot.value() != 0 {
                     let _ = emptied.wait::<Std>(&m, if k % 5 == 0 { now() + 2000 } else { NEVER });
                 }
-                *value = k;
+                *slot.value() = k;
                 filled.signal::<Std>();
             } else {
-                while *value == 0 {
+                while *slot.value() == 0 {
                     let _ = filled.wait::<Std>(&m, if k % 3 == 0 { now() + 2000 } else { NEVER });
                 }
-                sum.fetch_add(*value, Ordering::Relaxed);
-                *value = 0;
+                sum.fetch_add(*slot.value(), Ordering::Relaxed);
+                *slot.value() = 0;
                 match k % 2 {
                     0 => emptied.broadcast::<Std>(),
                     _ => emptied.signal::<Std>(),
