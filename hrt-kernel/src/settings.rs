@@ -61,11 +61,58 @@ pub struct Settings<'a> {
 /// The platform that a hybrid's build options ask for: `key = value` lines, values in quotes or not.
 #[must_use]
 pub fn built_platform(options: &[u8]) -> Option<Platform> {
+    built(options, b"platform").and_then(Platform::from_name)
+}
+
+/// How a program uses the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Model {
+    /// The whole program executes with the kernel.
+    Incremental,
+    /// The program is one of Linux's until it calls `hrt_init`.
+    Accelerator,
+    /// The program is `hrt_main`, written for the kernel's API alone.
+    Native,
+}
+
+impl Model {
+    /// The model called `name`, if there is one.
+    #[must_use]
+    pub fn from_name(name: &[u8]) -> Option<Self> {
+        Some(match name {
+            b"incremental" => Self::Incremental,
+            b"accelerator" => Self::Accelerator,
+            b"native" => Self::Native,
+            _ => return None,
+        })
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Incremental => "incremental",
+            Self::Accelerator => "accelerator",
+            Self::Native => "native",
+        }
+    }
+}
+
+/// The usage model that a hybrid's build options name.
+#[must_use]
+pub fn built_model(options: &[u8]) -> Model {
+    built(options, b"model")
+        .and_then(Model::from_name)
+        .unwrap_or(Model::Incremental)
+}
+
+/// The value of `key` in build options.
+fn built<'a>(options: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
     options.split(|c| *c == b'\n').find_map(|line| {
-        let line = line.trim_ascii().strip_prefix(b"platform")?;
+        let line = line.trim_ascii().strip_prefix(key)?;
         let value = line.trim_ascii().strip_prefix(b"=")?.trim_ascii();
         let value = value.strip_prefix(b"\"").unwrap_or(value);
-        Platform::from_name(value.strip_suffix(b"\"").unwrap_or(value))
+        Some(value.strip_suffix(b"\"").unwrap_or(value))
     })
 }
 
@@ -230,6 +277,15 @@ mod tests {
             b"platform = \"",
         ] {
             assert_eq!(built_platform(nothing), None);
+        }
+    }
+
+    #[test]
+    fn models() {
+        assert_eq!(built_model(b""), Model::Incremental);
+        assert_eq!(built_model(b"model = \"native\"\n"), Model::Native);
+        for m in [Model::Incremental, Model::Accelerator, Model::Native] {
+            assert_eq!(Model::from_name(m.name().as_bytes()), Some(m));
         }
     }
 

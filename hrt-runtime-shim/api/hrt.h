@@ -18,7 +18,7 @@ extern "C" {
 /* As the number of the kernel's one system call: Linux has none of that number. */
 #define HRT_CALL 0x48525400L
 
-enum { HRT_OP_INFO = 0, HRT_OP_PHYSICAL = 1, HRT_OP_FAULT_HANDLER = 2, HRT_OP_FUNCTION = 3 };
+enum { HRT_OP_INFO = 0, HRT_OP_PHYSICAL = 1, HRT_OP_FAULT_HANDLER = 2, HRT_OP_FUNCTION = 3, HRT_OP_UNMERGE = 4 };
 enum { HRT_PLATFORM_KVM = 1, HRT_PLATFORM_HOSTED = 2 };
 
 struct hrt_info {
@@ -68,6 +68,7 @@ enum {
     HRT_FN_TIMER_START, HRT_FN_TIMER_STOP,
     HRT_FN_FIBER_CREATE, HRT_FN_FIBER_SWITCH, HRT_FN_FIBER_SELF, HRT_FN_FIBER_DELETE,
     HRT_FN_THREADS_INFO, HRT_FN_THREADS_MAKER,
+    HRT_FN_INVOKE, HRT_FN_INVOKE_ASYNC, HRT_FN_MERGE, HRT_FN_UNMERGE,
     HRT_FN_COUNT
 };
 
@@ -94,6 +95,7 @@ static inline void *hrt_cached(long number) {
 #define HRT_CALL_1(n, a) (((long (*)(long))hrt_cached(n))((long)(a)))
 #define HRT_CALL_2(n, a, b) (((long (*)(long, long))hrt_cached(n))((long)(a), (long)(b)))
 #define HRT_CALL_3(n, a, b, c) (((long (*)(long, long, long))hrt_cached(n))((long)(a), (long)(b), (long)(c)))
+#define HRT_CALL_4(n, a, b, c, d) (((long (*)(long, long, long, long))hrt_cached(n))((long)(a), (long)(b), (long)(c), (long)(d)))
 #define HRT_CALL_5(n, a, b, c, d, e) \
     (((long (*)(long, long, long, long, long))hrt_cached(n))((long)(a), (long)(b), (long)(c), (long)(d), (long)(e)))
 
@@ -175,6 +177,99 @@ struct hrt_threads_info {
     uint64_t rescues;  /* times that a group got another carrier, since its own waited in Linux or computed */
 };
 static inline long hrt_threads_info(struct hrt_threads_info *info) { return HRT_CALL_1(HRT_FN_THREADS_INFO, info); }
+
+/* ---- Usage models ----
+ *
+ * Accelerator (mv-cc --mv-model=accelerator): the program starts as one of Linux's; hrt_init sets the kernel up, and functions of the program are
+ * invoked there. Native (--mv-model=native): there is no libc and no main; the program is
+ *     int hrt_main(int argc, char **argv, char **envp)
+ * which executes as a kernel thread, and whose result is the exit status. */
+
+/* Asks Linux: a system call (syscall(2)), with its result or negative error number. For programs without a libc. */
+static inline long hrt_linux(long number, long a, long b, long c, long d, long e, long f) {
+    long result;
+    register long r10 __asm__("r10") = d;
+    register long r8 __asm__("r8") = e;
+    register long r9 __asm__("r9") = f;
+    __asm__ volatile("syscall"
+                     : "=a"(result)
+                     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+                     : "rcx", "r11", "memory");
+    return result;
+}
+
+/* What compilers call without being asked; defined here, weakly, for sources that are compiled with HRT_NATIVE, as mv-cc --mv-model=native does. */
+#ifdef HRT_NATIVE
+__attribute__((weak)) void *memcpy(void *to, const void *from, size_t n) {
+    void *at = to;
+    __asm__ volatile("rep movsb" : "+D"(at), "+S"(from), "+c"(n) : : "memory");
+    return to;
+}
+__attribute__((weak)) void *memmove(void *to, const void *from, size_t n) {
+    if ((uintptr_t)to - (uintptr_t)from >= n) return memcpy(to, from, n);
+    char *end = (char *)to + n - 1;
+    const char *last = (const char *)from + n - 1;
+    __asm__ volatile("std\n\trep movsb\n\tcld" : "+D"(end), "+S"(last), "+c"(n) : : "memory");
+    return to;
+}
+__attribute__((weak)) void *memset(void *to, int byte, size_t n) {
+    void *at = to;
+    __asm__ volatile("rep stosb" : "+D"(at), "+c"(n) : "a"(byte) : "memory");
+    return to;
+}
+__attribute__((weak)) int memcmp(const void *a, const void *b, size_t n) {
+    const volatile unsigned char *x = (const volatile unsigned char *)a, *y = (const volatile unsigned char *)b;
+    for (size_t i = 0; i < n; i++) if (x[i] != y[i]) return x[i] - y[i];
+    return 0;
+}
+__attribute__((weak)) size_t strlen(const char *s) {
+    const volatile char *at = (const volatile char *)s;
+    size_t n = 0;
+    while (at[n]) n++;
+    return n;
+}
+#endif
+
+/* Sets the kernel up in a program of the accelerator model: from here on the process is hybridized. 0, also if it is already. -EBUSY: there is
+ * another thread. HRT_ENOTSUP: the program was not linked so, or plain Linux is all there is; HRT_PLATFORM says by name what must be there. Carriers are made by
+ * pthread_create, if the program has it. */
+static int hrt_libc_pthread_create(void) __attribute__((weakref("pthread_create"), unused));
+struct hrt_late { char magic[8]; long (*init)(void); };
+static inline long hrt_init(void) {
+    struct hrt_info info;
+    if (hrt_call(HRT_OP_INFO, (long)&info, sizeof info, 0) < 0) {
+        const struct hrt_late *late = NULL;
+        const char *magic = "HRTLATE\x01";
+        if (hrt_linux(158 /* arch_prctl */, 0x1004 /* ARCH_GET_GS */, (long)&late, 0, 0, 0, 0) != 0 || !late) return HRT_ENOTSUP;
+        for (int i = 0; i < 8; i++) if (late->magic[i] != magic[i]) return HRT_ENOTSUP;
+        long r = late->init();
+        if (r < 0) return r;
+    }
+    if (hrt_libc_pthread_create) hrt_threads_maker((void *)hrt_libc_pthread_create);
+    return 0;
+}
+
+/* Calls function with count arguments (integers or pointers, at most 6) as a kernel thread, waits for it, and stores its result to *result unless that
+ * is NULL. -EINVAL: more arguments; as hrt_thread_create. */
+static inline long hrt_invoke_n(void **result, void *function, const long *arguments, size_t count) {
+    return HRT_CALL_4(HRT_FN_INVOKE, result, function, arguments, count);
+}
+/* The same without waiting: the handle is for hrt_thread_join. */
+static inline long hrt_invoke_async_n(hrt_thread_t *thread, void *function, const long *arguments, size_t count) {
+    return HRT_CALL_4(HRT_FN_INVOKE_ASYNC, thread, function, arguments, count);
+}
+/* In C: hrt_invoke(&result, function, a, b, ...), hrt_invoke_async(&thread, function, a, b, ...). */
+#ifndef __cplusplus
+#define HRT_ARGUMENTS(...) ((const long[]){0, ##__VA_ARGS__} + 1), sizeof((const long[]){0, ##__VA_ARGS__}) / sizeof(long) - 1
+#define hrt_invoke(result, function, ...) hrt_invoke_n((result), (void *)(function), HRT_ARGUMENTS(__VA_ARGS__))
+#define hrt_invoke_async(thread, function, ...) hrt_invoke_async_n((thread), (void *)(function), HRT_ARGUMENTS(__VA_ARGS__))
+#endif
+
+/* The address space is one with Linux's from hrt_init on. hrt_merge sees to it that size bytes from start have their pages, in the kernel's page tables too,
+ * before a function that uses them is invoked: it then takes no page fault. hrt_unmerge lets the kernel's own page tables (on kvm) forget them until they are
+ * used again; elsewhere it changes nothing. 0. -ENOMEM: not mapped; -EINVAL: Linux before 5.14. */
+static inline long hrt_merge(const void *start, size_t size) { return HRT_CALL_2(HRT_FN_MERGE, start, size); }
+static inline long hrt_unmerge(const void *start, size_t size) { return HRT_CALL_2(HRT_FN_UNMERGE, start, size); }
 
 /* ---- Synchronization ----
  *

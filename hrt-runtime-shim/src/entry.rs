@@ -4,12 +4,13 @@ use crate::hosted;
 use crate::kernel::config::Config;
 use crate::kernel::single_threaded;
 use crate::kvm;
+use crate::models;
 use crate::report;
 use crate::start::{Start, at};
 use core::fmt::Write;
 use hrt_abi::{InfoBlock, PayloadHeader};
 use hrt_kernel::platform::{Machine, Platform};
-use hrt_kernel::settings::{BadSetting, Settings, built_platform};
+use hrt_kernel::settings::{BadSetting, Model, Settings, built_model, built_platform};
 
 /// Everything a platform needs to know of the start of the process.
 pub struct Context {
@@ -60,7 +61,11 @@ pub unsafe extern "C" fn hrt_payload_entry(
             Err(bad) => bad_setting(bad),
         }
     };
+    let model = built_model(options);
     if settings.platform == Platform::Native {
+        if model == Model::Native {
+            models::needs_kernel("HRT_PLATFORM=native is plain Linux");
+        }
         return entry;
     }
     let context = Context {
@@ -72,16 +77,38 @@ pub unsafe extern "C" fn hrt_payload_entry(
         // SAFETY: as for the options.
         config: unsafe { Config::of(info) },
     };
-    if let Err(why) = hybridize(&context) {
-        // Under `auto` the program just runs on the last platform, which is plain Linux.
-        if settings.platform != Platform::Auto {
-            report::cannot_run(settings.platform.name(), why);
+    match model {
+        Model::Accelerator => models::wait_for_init(context),
+        Model::Incremental => {
+            // Under `auto` the program just runs on the last platform, which is plain Linux.
+            let _ = move_process(&context);
+        }
+        Model::Native => {
+            // Before the move: after it, what is the kernel's may not be written any more.
+            let start = models::native(entry);
+            if let Err(why) = move_process(&context) {
+                models::needs_kernel(why);
+            }
+            return start;
         }
     }
     entry
 }
 
-/// Moves the process to the platform that was asked for, or to the best.
+/// Moves the process to the platform that was asked for, or to the best. One asked for by name that cannot run ends the process.
+///
+/// # Errors
+/// Why no platform but plain Linux can run.
+pub fn move_process(context: &Context) -> Result<(), &'static str> {
+    let r = hybridize(context);
+    if let Err(why) = r {
+        if context.settings.platform != Platform::Auto {
+            report::cannot_run(context.settings.platform.name(), why);
+        }
+    }
+    r
+}
+
 fn hybridize(context: &Context) -> Result<(), &'static str> {
     // Asked once: a VM that was given up leaves a thread of Linux's for a moment.
     if !single_threaded() {

@@ -11,6 +11,7 @@ mod kernel;
 pub mod kvm;
 #[cfg(feature = "payload")]
 pub mod memory;
+mod models;
 pub mod raw;
 pub mod report;
 pub mod start;

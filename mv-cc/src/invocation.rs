@@ -12,7 +12,7 @@ use crate::Error;
 use crate::compiler::Compiler;
 use crate::environment::{Environment, SEEN};
 use crate::linkdir;
-use crate::options::Options;
+use crate::options::{Model, Options};
 use crate::plan::{Decision, LinkerChoice, Plan, Reason};
 
 /// What a call of mv-cc comes to.
@@ -86,7 +86,7 @@ impl Action {
                     .config
                     .map(PathBuf::into_os_string)
                     .or_else(|| env.config.clone());
-                invocation.route(&choice, config, env)?;
+                invocation.route(&choice, config, options.model, env)?;
             }
         }
         Ok(Action::Run(invocation))
@@ -119,6 +119,7 @@ impl Invocation {
         &mut self,
         choice: &LinkerChoice,
         config: Option<OsString>,
+        model: Option<Model>,
         env: &Environment,
     ) -> Result<(), Error> {
         let mv_link = linkdir::find_mv_link(env)?;
@@ -144,6 +145,24 @@ impl Invocation {
             let mut option = OsString::from("--mv-config=");
             option.push(config);
             added.extend(["-Xlinker".into(), option]);
+        }
+        if let Some(model) = model {
+            let mut option = OsString::from("--mv-model=");
+            option.push(model.name());
+            added.extend(["-Xlinker".into(), option]);
+            if model == Model::Native {
+                // No libc and no start files: the kernel calls hrt_main.
+                added.extend(
+                    [
+                        "-ffreestanding",
+                        "-DHRT_NATIVE",
+                        "-nostdlib",
+                        "-static",
+                        "-Wl,-e,hrt_main",
+                    ]
+                    .map(Into::into),
+                );
+            }
         }
         self.args.splice(0..0, added);
         if let Some(real) = real.filter(|_| env.link_real.is_none()) {

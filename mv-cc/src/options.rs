@@ -22,6 +22,9 @@ pub struct Options {
     /// Configuration of the hybrid (multiverse.toml)
     #[arg(long = "mv-config", value_name = "FILE", require_equals = true)]
     pub config: Option<PathBuf>,
+    /// Usage model of the program
+    #[arg(long = "mv-model", value_name = "MODEL", require_equals = true)]
+    pub model: Option<Model>,
     /// Be the plain compiler
     #[arg(long = "mv-off")]
     pub off: bool,
@@ -34,6 +37,29 @@ pub struct Options {
     /// Print the version of mv-cc
     #[arg(long = "mv-version")]
     pub version: bool,
+}
+
+/// How a program uses the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Model {
+    /// The whole program executes with the kernel
+    Incremental,
+    /// The program is one of Linux's until it calls hrt_init
+    Accelerator,
+    /// The program has hrt_main and is written for the kernel's API alone
+    Native,
+}
+
+impl Model {
+    /// Its name, as mv-link takes it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Model::Incremental => "incremental",
+            Model::Accelerator => "accelerator",
+            Model::Native => "native",
+        }
+    }
 }
 
 const AFTER_HELP: &str = "\
@@ -88,9 +114,11 @@ mod tests {
         let options = parse(&["--mv-config=a", "--mv-config=b", "--mv-verbose"]).expect("good");
         assert_eq!(options.config, Some("b".into()));
         assert!(options.verbose && !options.off);
-        for bad in ["--mv-nothing", "--mv-config", "--mv-off=1"] {
+        let options = parse(&["--mv-model=native"]).expect("good");
+        assert_eq!(options.model, Some(Model::Native));
+        for bad in ["--mv-model=x", "--mv-nothing", "--mv-config", "--mv-off=1"] {
             assert!(
-                matches!(parse(&[bad]), Err(Error::Usage(text)) if text.contains(bad.trim_end_matches("=1"))),
+                matches!(parse(&[bad]), Err(Error::Usage(text)) if text.contains(bad.trim_end_matches("=1").trim_end_matches("=x"))),
                 "{bad}"
             );
         }

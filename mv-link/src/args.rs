@@ -121,6 +121,8 @@ pub struct LinkArgs {
     pub use_linker: Option<OsString>,
     /// `--mv-config=`.
     pub config: Option<PathBuf>,
+    /// `--mv-model=`.
+    pub model: Option<OsString>,
     /// `--dependency-file`.
     pub dependency_file: Option<PathBuf>,
     /// Inputs at the end of the line are read as another format (`-b`).
@@ -141,7 +143,10 @@ impl LinkArgs {
         let mut out = LinkArgs::default();
         for a in args {
             let b = a.as_bytes();
-            if !b.starts_with(b"-fuse-ld=") && !b.starts_with(b"--mv-config=") {
+            if !b.starts_with(b"-fuse-ld=")
+                && !b.starts_with(b"--mv-config=")
+                && !b.starts_with(b"--mv-model=")
+            {
                 out.forwarded.push(a.clone());
             }
         }
@@ -183,6 +188,7 @@ impl LinkArgs {
                 b"o" | b"output" => out.output = Some(v.into()),
                 b"fuse-ld" => out.use_linker = Some(v.into()),
                 b"mv-config" => out.config = Some(v.into()),
+                b"mv-model" => out.model = Some(v.into()),
                 b"dependency-file" => out.dependency_file = Some(v.into()),
                 b"l" | b"library" => inputs = true,
                 n if !short && INFORMATIVE.iter().any(|i| i.as_bytes() == n) => information = true,
@@ -245,6 +251,7 @@ fn split(arg: &[u8]) -> (Vec<u8>, Option<Vec<u8>>, bool) {
         b"lto-O1",
         b"lto-O0",
         b"mv-config",
+        b"mv-model",
         b"undefined-version",
         b"zmagic",
         b"lto",

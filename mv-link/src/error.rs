@@ -9,6 +9,12 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Everything that can go wrong; the text names what is wrong with what.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// A usage model that does not exist.
+    #[error("--mv-model={}: no such usage model (incremental, accelerator, native)", name.display())]
+    Model {
+        /// Its name.
+        name: std::ffi::OsString,
+    },
     /// A system call on a file failed.
     #[error("{}: {action}", path.display())]
     File {

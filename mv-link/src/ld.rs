@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::options::Config;
 use crate::real::Wanted;
 use crate::{discover, finish, object_file};
+use hrt_kernel::settings::Model;
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::fs::MemfdFlags;
 use std::ffi::{OsStr, OsString};
@@ -74,8 +75,16 @@ pub fn run(argv: &[OsString], blobs: &Blobs<'_>) -> Result<ExitStatus> {
         Some(file) => Config::read(&file)?.for_output(args.output()),
         None => Config::default(),
     };
+    let mut options = config.text();
+    if let Some(name) = args.model.as_ref() {
+        let model = name.to_str().and_then(|n| Model::from_name(n.as_bytes()));
+        let model = model.ok_or_else(|| Error::Model { name: name.clone() })?;
+        if model != Model::Incremental {
+            options.push_str(&format!("model = \"{}\"\n", model.name()));
+        }
+    }
     let blob = Blob::of(&config).map_or_else(Vec::new, |b| b.bytes());
-    let object = ObjectFile::new(&object_file::build(blobs, &config.text(), &blob)?)?;
+    let object = ObjectFile::new(&object_file::build(blobs, &options, &blob)?)?;
     if args.format_changed {
         // gold and mold know no "default", GNU ld knows no "elf"; this all but lld know.
         command.arg("--format").arg(if is_lld(&linker) {

@@ -4,8 +4,11 @@
 //! hosted. After that a table of all platforms that this machine has, with the ratios, from rounds in which they take turns:
 //! these machines are noisy, and only what was measured in one go can be compared.
 
+mod measure;
+
 use criterion::Criterion;
-use std::path::{Path, PathBuf};
+use measure::{line, mv_cc, number_of_rounds, rounds};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -123,51 +126,6 @@ impl Programs {
     }
 }
 
-/// The mv-cc to measure: `MV_CC_BIN`, or the one beside this benchmark.
-fn mv_cc() -> PathBuf {
-    if let Some(p) = std::env::var_os("MV_CC_BIN") {
-        return p.into();
-    }
-    let exe = std::env::current_exe().expect("a name of our own");
-    let release = exe.ancestors().nth(2).expect("target/release/deps/bench");
-    let found = release.join("mv-cc");
-    assert!(found.exists(), "no {}: run make first", found.display());
-    found
-}
-
-fn quantile(sorted: &[f64], q: f64) -> f64 {
-    sorted[((sorted.len() - 1) as f64 * q).round() as usize]
-}
-
-/// One line of the table from samples of each kind.
-fn line(name: &str, unit: &str, samples: &[Vec<f64>]) {
-    print!("{name:<14}");
-    for (k, have) in samples.iter().enumerate() {
-        let mut sorted = have.clone();
-        sorted.sort_by(f64::total_cmp);
-        let (median, p99) = (quantile(&sorted, 0.5), quantile(&sorted, 0.99));
-        print!(" {median:>10.0} {p99:>10.0}");
-        if k > 0 {
-            let mut ratios: Vec<f64> = samples[0].iter().zip(have).map(|(p, h)| h / p).collect();
-            ratios.sort_by(f64::total_cmp);
-            print!(" {:>7.3}", quantile(&ratios, 0.5));
-        }
-    }
-    println!("  {unit}");
-}
-
-/// Samples of each of `kinds`, in rounds; each goes first as often as the others.
-fn rounds(kinds: &[&str], rounds: usize, sample: impl Fn(&str) -> f64) -> Vec<Vec<f64>> {
-    let mut samples = vec![Vec::new(); kinds.len()];
-    for round in 0..rounds {
-        for i in 0..kinds.len() {
-            let k = (round + i) % kinds.len();
-            samples[k].push(sample(kinds[k]));
-        }
-    }
-    samples
-}
-
 /// The ring that programs are in on kvm, from one's own statistics; an error if it cannot run.
 fn kvm_ring(programs: &Programs) -> Result<u8, String> {
     let stats = programs.dir.path().join("stats");
@@ -203,10 +161,7 @@ fn table(programs: &Programs) {
             kinds.pop();
         }
     }
-    let n_rounds = std::env::var("MV_BENCH_ROUNDS")
-        .ok()
-        .and_then(|v| v.parse().ok())
-        .unwrap_or(ROUNDS);
+    let n_rounds = number_of_rounds(ROUNDS);
     print!("{:<14} {:>10} {:>10}", "operation", "plain", "p99");
     for kind in &kinds[1..] {
         print!(" {kind:>10} {:>10} {:>7}", "p99", "ratio");

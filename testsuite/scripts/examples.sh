@@ -39,6 +39,12 @@ example() {
     done
 }
 
+# figures NAME PROGRAM: what an example that was built says that things cost, on the platform that is taken.
+figures() {
+    (cd "$SCRATCH/hybrid/$1" && timeout 60 "./$2" figures 2>/dev/null) | grep cycles | sed 's/^/   | /'
+}
+
+API=API=$ROOT/hrt-runtime-shim/api
 example hello hello 'make CC=cc' 'make'
 example overrides lists 'make CC=cc' 'make'
 (cd "$SCRATCH/hybrid/overrides" && rm -f "$JSON" && HRT_PLATFORM=hosted HRT_STATS=$JSON timeout 30 ./lists) >"$SCRATCH/printed" 2>&1 || true
@@ -57,6 +63,27 @@ if command -v libtool >/dev/null; then
 else
     skip example-libtool "no libtool"
 fi
+example accelerator sum "make CC=cc MODEL= $API" "make $API"
+figures accelerator sum
+example forkjoin fib "make CC=cc $API" "make $API"
+figures forkjoin fib
+example barrier barrier "make CC=cc $API" "make $API"
+figures barrier barrier
+# No plain program: there is no libc and no main.
+if (cd "$SCRATCH/hybrid/native" && timeout 60 make "$API" && HRT_PLATFORM=hosted timeout 60 ./primes) >"$SCRATCH/printed" 2>"$SCRATCH/log" &&
+    grep -q '^primes below 2000000: 148933$' "$SCRATCH/printed"; then
+    ok example-native-hosted
+else
+    fail example-native-hosted "$(tail -n 1 "$SCRATCH/log")"
+fi
+status=0
+(cd "$SCRATCH/hybrid/native" && HRT_PLATFORM=native timeout 20 ./primes) >"$SCRATCH/printed" 2>&1 || status=$?
+if [ "$status" = 125 ] && grep -q 'written for the HRT kernel' "$SCRATCH/printed"; then
+    ok example-native-refused
+else
+    fail example-native-refused "status $status"
+fi
+figures native primes
 unset CARGO_TARGET_DIR
 example rust target/release/primes 'rm -r .cargo && cargo build --release --offline' 'cargo build --release --offline'
 finish

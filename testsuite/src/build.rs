@@ -189,6 +189,16 @@ fn surroundings(root: &Path, program: &Program) -> Result<u64> {
     let mut names: Vec<PathBuf> = std::fs::read_dir(root.join("include"))
         .map(|d| d.flatten().map(|e| e.path()).collect())
         .unwrap_or_default();
+    // The kernel's API, which some include.
+    let api = root.join("../../hrt-runtime-shim/api");
+    names.push(api.join("hrt.h"));
+    for entry in std::fs::read_dir(api.join("src"))
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        names.push(entry.path());
+    }
     names.sort();
     for helper in &program.directives.with {
         names.push(root.join("lib").join(&helper.source));
@@ -242,6 +252,9 @@ pub fn executable(
                 }
                 None => real.into(),
             };
+            if let (Some(model), true) = (&program.directives.model, toolchain.is_some()) {
+                args.push(format!("--mv-model={model}").into());
+            }
             // The programs pass bad pointers and leave results unused on purpose.
             args.extend(["-O1", "-g", "-Wall", "-Wextra", "-Werror"].map(Into::into));
             args.extend(

@@ -14,6 +14,7 @@
 //! | `flags: F...` | for the compiler, after the source | none |
 //! | `toml: LINE` | a line of the hybrid's configuration file; may be repeated | none |
 //! | `with: OUT = SRC FLAGS...` | builds `lib/SRC` plainly to `OUT` (`*.so`: shared) in the run's directory; may be repeated | |
+//! | `model: M` | the hybrid's usage model (`--mv-model`; C and C++) | incremental |
 //! | `files: F...` | files made by the program, compared | none |
 //! | `hosted-line: OLD => NEW` | a documented difference: this line of output is another one on `hosted` | |
 //! | `no-trace: WHY` | not run with `HRT_TRACE`, skipped with this reason | |
@@ -172,6 +173,8 @@ pub struct Directives {
     pub flags: Vec<String>,
     /// The configuration file of the hybrid.
     pub toml: String,
+    /// The hybrid's usage model.
+    pub model: Option<String>,
     /// Helpers to build.
     pub with: Vec<Helper>,
     /// Files to compare.
@@ -202,6 +205,7 @@ impl Default for Directives {
             env: Vec::new(),
             flags: Vec::new(),
             toml: String::new(),
+            model: None,
             with: Vec::new(),
             files: Vec::new(),
             hosted_lines: Vec::new(),
@@ -286,6 +290,7 @@ impl Directives {
                 let (k, v) = value.split_once('=').context("want NAME=VALUE")?;
                 self.env.push((k.to_owned(), v.to_owned()));
             }
+            "model" => self.model = Some(value.to_owned()),
             "flags" => self.flags.extend(words(value)),
             "toml" => {
                 self.toml.push_str(value);
@@ -321,7 +326,7 @@ mod tests {
     fn every_directive_is_read() {
         let d = Directives::parse(
             "// A comment.\n//@ args: a b\n//@ stdin: x\\ny\n//@ variants: static musl\n//@ exit: 3\n//@ limit: 5\n\
-             //@ env: A=b=c\n//@ flags: -pthread\n//@ files: f\n//@ with: l.so = l.c -O2\n//@ hosted-line: a => b\n\
+             //@ env: A=b=c\n//@ flags: -pthread\n//@ model: native\n//@ files: f\n//@ with: l.so = l.c -O2\n//@ hosted-line: a => b\n\
              //@ toml: [a]\n//@ toml: b = 'c: d'\n\
              //@ stats: by_number.39.local >= 1\n//@ stats: none it dies\n//@ signal: SIGSEGV\nint main;\n",
         )
@@ -334,6 +339,7 @@ mod tests {
         assert_eq!(d.env, [("A".to_owned(), "b=c".to_owned())]);
         assert_eq!(d.with[0].source, "l.c");
         assert_eq!(d.toml, "[a]\nb = 'c: d'\n");
+        assert_eq!(d.model.as_deref(), Some("native"));
         assert_eq!(d.hosted_lines, [("a".to_owned(), "b".to_owned())]);
         assert!(d.no_stats && d.stats.len() == 1);
     }

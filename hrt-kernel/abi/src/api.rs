@@ -17,6 +17,8 @@ pub mod op {
     pub const FAULT_HANDLER: usize = 2;
     /// The address of the kernel function (`crate::functions`) whose number is the second argument.
     pub const FUNCTION: usize = 3;
+    /// The kernel's own page tables, if it has any, lose what they say of as many bytes as the third argument says from the second on.
+    pub const UNMERGE: usize = 4;
     /// ld.so has loaded or unloaded libraries; returns 0. For the payload's own use.
     pub const LIBRARIES_CHANGED: usize = 64;
 }

@@ -61,6 +61,10 @@ pub const FUNCTIONS: &[Function] = &[
     f("hrt_fiber_delete", 1),
     f("hrt_threads_info", 1),
     f("hrt_threads_maker", 1),
+    f("hrt_invoke", 4),
+    f("hrt_invoke_async", 4),
+    f("hrt_merge", 2),
+    f("hrt_unmerge", 2),
     // Time and heap: as the C library's functions of those names, errno included.
     f("hrt_clock_gettime", 2),
     f("hrt_gettimeofday", 2),

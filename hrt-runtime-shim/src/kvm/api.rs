@@ -2,7 +2,7 @@
 //! ring 0, without leaving the guest.
 
 use super::paging::{self, ALIAS, PAGE, bit};
-use super::vcpu;
+use super::vcpu::{self, Vcpu};
 use crate::kernel::api;
 use crate::kernel::block::Block;
 use crate::raw::{self, errno, nr};
@@ -33,7 +33,7 @@ pub struct Area {
 }
 
 /// Serves the API's call.
-pub fn call(b: *mut Block, args: &[usize; 6]) -> isize {
+pub fn call(b: *mut Block, v: &mut Vcpu, args: &[usize; 6]) -> isize {
     let [operation, a1, a2, a3, ..] = *args;
     match operation {
         op::PHYSICAL if vcpu::ring() == 0 => match paging::process_address(a1 as u64) {
@@ -42,6 +42,11 @@ pub fn call(b: *mut Block, args: &[usize; 6]) -> isize {
             Some(at) => at as isize,
             None => raw::err(errno::EINVAL),
         },
+        op::UNMERGE => {
+            let end = a1.saturating_add(a2).min(paging::USER_END);
+            v.unmap(a1 & !(PAGE - 1), end.saturating_add(PAGE - 1) & !(PAGE - 1));
+            0
+        }
         op::FAULT_HANDLER if vcpu::ring() == 0 => fault_handler(b, a1, a2, a3),
         _ => api::call(
             || Info {

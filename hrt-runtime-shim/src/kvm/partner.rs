@@ -201,7 +201,7 @@ fn mediate(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isi
         _ if descriptors::hidden(a0) && descriptors::takes(number) => CLOSED,
         nr::DUP2 | nr::DUP3 if descriptors::hidden(a1) => raw::err(errno::EBUSY),
         nr::CLOSE_RANGE => descriptors::close_range(a0, a1, a2),
-        hrt_abi::api::CALL => super::api::call(b, args),
+        hrt_abi::api::CALL => super::api::call(b, v, args),
         // What the guest's page tables cannot follow is as in a Linux built without it.
         nr::USERFAULTFD | nr::MODIFY_LDT => raw::err(errno::ENOSYS),
         nr::PKEY_ALLOC => raw::err(errno::ENOSPC),

@@ -3,7 +3,7 @@
 use super::fibers::{self, Fiber};
 use super::objects::{self, ProgramTimer};
 use super::{INTERRUPTED, Machine, current, enter, fibers as fiber, groups, keys, now, thread};
-use crate::raw::{self, errno};
+use crate::raw::{self, errno, nr};
 use core::sync::atomic::Ordering;
 use hrt_kernel::threads::sync::{Barrier, Condition, Event, Mutex, Once, RwLock, Semaphore};
 use hrt_kernel::threads::wait::Waiter;
@@ -284,6 +284,93 @@ pub extern "C" fn fiber_self() -> isize {
 pub unsafe extern "C" fn fiber_delete(f: *mut Fiber) -> isize {
     // SAFETY: the program gives what it got.
     inside(|| nothing(unsafe { fibers::delete(f) }))
+}
+
+/// Bytes of the stack of a function that is invoked.
+const INVOKED: usize = 256 * 1024;
+
+/// The arguments at `from`, of which there are `count`.
+///
+/// # Safety
+/// They must be the program's.
+unsafe fn arguments(from: *const usize, count: usize) -> Option<[usize; thread::ARGUMENTS]> {
+    let mut all = [0; thread::ARGUMENTS];
+    for (i, to) in all.get_mut(..count)?.iter_mut().enumerate() {
+        // SAFETY: the caller's promise.
+        *to = unsafe { from.add(i).read() };
+    }
+    Some(all)
+}
+
+pub unsafe extern "C" fn invoke_async(
+    out: *mut usize,
+    function: usize,
+    from: *const usize,
+    count: usize,
+) -> isize {
+    // SAFETY: the program's own.
+    let Some(all) = (unsafe { arguments(from, count) }) else {
+        return raw::err(errno::EINVAL);
+    };
+    inside(|| match thread::invoke(function, &all, 0, INVOKED) {
+        Ok(t) => {
+            // SAFETY: the program's own.
+            unsafe { out.write(t as usize) };
+            0
+        }
+        Err(e) => e,
+    })
+}
+
+pub unsafe extern "C" fn invoke(
+    result: *mut usize,
+    function: usize,
+    from: *const usize,
+    count: usize,
+) -> isize {
+    let mut t = 0;
+    // SAFETY: the program's own.
+    unsafe {
+        match invoke_async(&raw mut t, function, from, count) {
+            0 => thread_join(t, result),
+            e => e,
+        }
+    }
+}
+
+const PAGE: usize = 4096;
+
+pub unsafe extern "C" fn merge(start: usize, len: usize) -> isize {
+    const POPULATE_READ: usize = 22; // Linux 5.14
+    const POPULATE_WRITE: usize = 23;
+    let from = start & !(PAGE - 1);
+    let Some(to) = start
+        .checked_add(len)
+        .and_then(|e| e.checked_next_multiple_of(PAGE))
+    else {
+        return raw::err(errno::EINVAL);
+    };
+    // SAFETY: the program's own memory gets its pages, which changes nothing that it holds.
+    let populate = |how| unsafe { raw::syscall4(nr::MADVISE, from, to - from, how, 0) };
+    let mut r = populate(POPULATE_WRITE);
+    if r != 0 {
+        r = populate(POPULATE_READ);
+    }
+    if r == 0 {
+        for page in (from..to).step_by(PAGE) {
+            // Where the kernel has page tables of its own, they follow.
+            // SAFETY: just populated.
+            unsafe { (page as *const u8).read_volatile() };
+        }
+    }
+    r
+}
+
+pub unsafe extern "C" fn unmerge(start: usize, len: usize) -> isize {
+    // SAFETY: drops page-table entries, which are found again when they are needed.
+    let r = unsafe { raw::syscall4(hrt_abi::api::CALL, hrt_abi::api::op::UNMERGE, start, len, 0) };
+    // On `hosted` Linux hears this, and the page tables are Linux's.
+    if r == raw::err(errno::ENOSYS) { 0 } else { r }
 }
 
 /// What `hrt_threads_info` tells.

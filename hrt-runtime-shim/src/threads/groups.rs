@@ -726,11 +726,12 @@ pub fn rescue(number: usize) {
     let g = &ALL.0[number];
     let old = g.carrier.load(Ordering::Acquire);
     let first = CARRIERS_MEMORY.0.get().cast::<Carrier>();
+    // SAFETY: within the array; the field is atomic.
+    let is_spare = |c: *mut Carrier| unsafe { (*c).asleep.load(Ordering::Acquire) } == SPARE;
     let spare = (0..carriers().min(CARRIERS))
-        // SAFETY: within the array; the field is atomic.
+        // SAFETY: within the array.
         .map(|i| unsafe { first.add(i) })
-        // SAFETY: likewise.
-        .find(|c| unsafe { (**c).asleep.load(Ordering::Acquire) } == SPARE);
+        .find(|c| is_spare(*c));
     let new = match spare {
         Some(c) => c,
         None => match make_carrier(number) {

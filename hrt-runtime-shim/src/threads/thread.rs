@@ -31,7 +31,10 @@ pub mod flag {
 }
 
 /// What a thread does.
-pub type Function = unsafe extern "C" fn(usize) -> usize;
+pub type Function = unsafe extern "C" fn(usize, usize, usize, usize, usize, usize) -> usize;
+
+/// Arguments that a function may have.
+pub const ARGUMENTS: usize = 6;
 
 /// A thread's record: at the upper end of its stack, or of a Linux thread's own.
 #[repr(C, align(64))]
@@ -62,7 +65,7 @@ pub struct Thread {
     lock: Lock,
     joiner: *const Waiter,
     function: usize,
-    argument: usize,
+    arguments: [usize; ARGUMENTS],
     result: usize,
     /// Its number, from 1 on, unique in this process.
     pub number: u64,
@@ -90,6 +93,30 @@ pub fn create(
     flags: usize,
     size: usize,
 ) -> Result<*mut Thread, isize> {
+    make(function, argument, None, flags, size)
+}
+
+/// As [`create`], for a function of as many arguments as `all` has.
+///
+/// # Errors
+/// As [`create`].
+pub fn invoke(
+    function: usize,
+    all: &[usize; ARGUMENTS],
+    flags: usize,
+    size: usize,
+) -> Result<*mut Thread, isize> {
+    make(function, 0, Some(all), flags, size)
+}
+
+#[inline]
+fn make(
+    function: usize,
+    argument: usize,
+    all: Option<&[usize; ARGUMENTS]>,
+    flags: usize,
+    size: usize,
+) -> Result<*mut Thread, isize> {
     if function == 0 || flags & !flag::ALL != 0 {
         return Err(raw::err(errno::EINVAL));
     }
@@ -109,7 +136,10 @@ pub fn create(
         (*t).done = false;
         (*t).joiner = core::ptr::null();
         (*t).function = function;
-        (*t).argument = argument;
+        (*t).arguments[0] = argument;
+        if let Some(all) = all {
+            (*t).arguments = *all;
+        }
         (*t).number = NUMBERS.fetch_add(1, Ordering::Relaxed) + 1;
         (*t).fiber = null_mut();
         (*t).rsp = switch::prepare((*t).top & !15, begin, t as usize);
@@ -134,7 +164,8 @@ unsafe extern "C" fn begin(t: usize) -> ! {
     // SAFETY: the record of the thread that executes; the program gave the function.
     let result = unsafe {
         let function: Function = core::mem::transmute((*t).function);
-        function((*t).argument)
+        let [a, b, c, d, e, f] = (*t).arguments;
+        function(a, b, c, d, e, f)
     };
     exit(result)
 }
