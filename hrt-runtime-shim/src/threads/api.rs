@@ -356,6 +356,10 @@ pub unsafe extern "C" fn merge(start: usize, len: usize) -> isize {
     if r != 0 {
         r = populate(POPULATE_READ);
     }
+    if r == raw::err(errno::EFAULT) {
+        // Out of the program's reach: as not mapped.
+        return raw::err(errno::ENOMEM);
+    }
     if r == 0 {
         for page in (from..to).step_by(PAGE) {
             // Where the kernel has page tables of its own, they follow.

@@ -1,6 +1,6 @@
 //@ variants: dynamic-pie no-pie
 //@ toml: [overrides]
-//@ toml: lib_time = { function = "hrt_time", optional = true }
+//@ toml: lib_time = { function = "hrt_seconds", optional = true }
 //@ toml: lib_empty = { function = "hrt_cycles", optional = true }
 //@ toml: nowhere = { function = "hrt_cycles", optional = true }
 //@ with: libov.so = ov_lib.c
