@@ -402,7 +402,9 @@ pub unsafe extern "C" fn threads_info(out: *mut Info) -> isize {
     0
 }
 
-pub extern "C" fn threads_maker(function: usize) -> isize {
-    groups::MAKER.store(function, Ordering::Release);
+pub extern "C" fn threads_maker(create: usize, join: usize, detach: usize) -> isize {
+    groups::JOIN.store(join, Ordering::Release);
+    groups::DETACH.store(detach, Ordering::Release);
+    groups::MAKER.store(create, Ordering::Release);
     0
 }

@@ -15,6 +15,7 @@
 //! refused, but for those that only post something, which are done as soon as the interrupted one is.
 
 pub mod api;
+mod donor;
 pub mod fibers;
 pub mod groups;
 pub mod keys;
@@ -282,7 +283,7 @@ pub fn init(lock: &crate::kernel::slots::Guard) {
     switch::init(lock);
 }
 
-/// Linux threads of the kernel's.
+/// Linux threads of the kernel's, each of which counts itself: so they are never fewer than this.
 #[unsafe(link_section = ".bss.hrt_shared")]
 static HELPERS: AtomicUsize = AtomicUsize::new(0);
 
