@@ -42,7 +42,7 @@ int main(int argc, char **argv) {
     int there = hrt_get_info(&info) == 0;
     if (there) {
         hrt_thread_t t;
-        hrt_threads_maker((void *)pthread_create);
+        hrt_threads_by_pthread();
         for (int i = 0; i < 2; i++) { /* once to make carriers and stacks */
             unsigned long start = cycles();
             if (hrt_thread_create(&t, fib, (void *)KERNEL, 0, 0) || hrt_thread_join(t, &r)) return 1;

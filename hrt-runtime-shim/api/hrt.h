@@ -114,14 +114,15 @@ static inline long hrt_get_info(struct hrt_info *info) {
  * Results are 0 or a value, or a negative error number of Linux; HRT_ENOTSUP without the kernel. Times are nanoseconds; a deadline is a time of
  * hrt_time(). In a signal handler only hrt_semaphore_post and hrt_event_set may be called; others may answer -EBUSY there.
  *
- * A kernel thread has the signal mask and the thread-local variables of libc of the carrier that executes it: what is in them (errno) is good until
- * the next call of a function of this header that may wait. Its stack is what it asked for: a stack overflow ends the process. */
+ * A kernel thread has the signal mask of the carrier that executes it, and without HRT_THREAD_TLS its thread-local variables, too: what is in them
+ * (errno) is good until the next call of a function of this header that may wait. Its stack is what it asked for: a stack overflow ends the process. */
 
 typedef struct hrt_thread *hrt_thread_t;
 
 enum {
     HRT_THREAD_DETACHED = 1, /* it is never joined */
-    HRT_THREAD_FIRST = 2     /* a kernel thread that makes it is set aside until there is time, and it executes at once */
+    HRT_THREAD_FIRST = 2,    /* a kernel thread that makes it is set aside until there is time, and it executes at once */
+    HRT_THREAD_TLS = 4       /* it has thread-local variables of libc's and the program's for itself, with their destructors */
 };
 
 /* The monotonic clock (CLOCK_MONOTONIC), in ns. */
@@ -130,14 +131,16 @@ static inline uint64_t hrt_time(void) { return (uint64_t)HRT_CALL_0(HRT_FN_TIME)
 /* The processor's time stamp, in cycles. */
 static inline long hrt_cycles(void) { return HRT_CALL_0(HRT_FN_CYCLES); }
 
-/* Carriers are made by clone(2), of which libc knows nothing, or by `function`, which is as pthread_create(3): so libc is ready for more than
- * one thread, and may be used in kernel threads. To be called before the first kernel thread is made, with pthread_create, by programs that have a
- * libc. 0. */
-typedef int hrt_maker(void *, const void *, void *(*)(void *), void *);
-static inline long hrt_threads_maker(void *function) { return HRT_CALL_1(HRT_FN_THREADS_MAKER, function); }
+/* Carriers are made by clone(2), of which libc knows nothing, or by `create`, which is as pthread_create(3): so libc is ready for more than
+ * one thread, and may be used in kernel threads. HRT_THREAD_TLS needs that, and `join` and `detach`, as pthread_join(3) and pthread_detach(3). To be called before
+ * the first kernel thread is made. 0. */
+static inline long hrt_threads_maker(void *create, void *join, void *detach) { return HRT_CALL_3(HRT_FN_THREADS_MAKER, create, join, detach); }
+/* The same with the functions of <pthread.h>, which is to be included. */
+#define hrt_threads_by_pthread() hrt_threads_maker((void *)pthread_create, (void *)pthread_join, (void *)pthread_detach)
 
-/* Makes a kernel thread that executes function(argument), on a stack of at least stack_size bytes (0: 32 KiB), and stores its handle to *thread
- * unless that is NULL. -EINVAL: unknown flags, or a stack of more than 256 MiB. -EAGAIN: no memory, or no thread of Linux's. */
+/* Makes a kernel thread that executes function(argument), on a stack of at least stack_size bytes (0: 32 KiB; 256 KiB with
+ * HRT_THREAD_TLS), and stores its handle to *thread unless that is NULL. -EINVAL: unknown flags, or a stack of more than 256 MiB. -EAGAIN: no memory, or no thread of
+ * Linux's. HRT_ENOTSUP: HRT_THREAD_TLS without hrt_threads_maker. */
 static inline long hrt_thread_create(hrt_thread_t *thread, void *(*function)(void *), void *argument, unsigned flags, size_t stack_size) {
     return HRT_CALL_5(HRT_FN_THREAD_CREATE, thread, function, argument, flags, stack_size);
 }
@@ -233,7 +236,9 @@ __attribute__((weak)) size_t strlen(const char *s) {
 /* Sets the kernel up in a program of the accelerator model: from here on the process is hybridized. 0, also if it is already. -EBUSY: there is
  * another thread. HRT_ENOTSUP: the program was not linked so, or plain Linux is all there is; HRT_PLATFORM says by name what must be there. Carriers are made by
  * pthread_create, if the program has it. */
-static int hrt_libc_pthread_create(void) __attribute__((weakref("pthread_create"), unused));
+static int hrt_libc_create(void) __attribute__((weakref("pthread_create"), unused));
+static int hrt_libc_join(void) __attribute__((weakref("pthread_join"), unused));
+static int hrt_libc_detach(void) __attribute__((weakref("pthread_detach"), unused));
 struct hrt_late { char magic[8]; long (*init)(void); };
 static inline long hrt_init(void) {
     struct hrt_info info;
@@ -245,7 +250,7 @@ static inline long hrt_init(void) {
         long r = late->init();
         if (r < 0) return r;
     }
-    if (hrt_libc_pthread_create) hrt_threads_maker((void *)hrt_libc_pthread_create);
+    if (hrt_libc_create) hrt_threads_maker((void *)hrt_libc_create, (void *)hrt_libc_join, (void *)hrt_libc_detach);
     return 0;
 }
 
@@ -267,7 +272,7 @@ static inline long hrt_invoke_async_n(hrt_thread_t *thread, void *function, cons
 
 /* The address space is one with Linux's from hrt_init on. hrt_merge sees to it that size bytes from start have their pages, in the kernel's page tables too,
  * before a function that uses them is invoked: it then takes no page fault. hrt_unmerge lets the kernel's own page tables (on kvm) forget them until they are
- * used again; elsewhere it changes nothing. 0. -ENOMEM: not mapped; -EINVAL: Linux before 5.14. */
+ * used again; elsewhere it changes nothing. 0. -ENOMEM: not mapped, or not accessible; -EINVAL: Linux before 5.14. */
 static inline long hrt_merge(const void *start, size_t size) { return HRT_CALL_2(HRT_FN_MERGE, start, size); }
 static inline long hrt_unmerge(const void *start, size_t size) { return HRT_CALL_2(HRT_FN_UNMERGE, start, size); }
 

@@ -118,7 +118,7 @@ int main(int argc, char **argv) {
     if (kernel) {
         // By a kernel thread, as a program does that uses them.
         hrt_thread_t t;
-        check(hrt_threads_maker((void *)pthread_create));
+        check(hrt_threads_by_pthread());
         check(hrt_thread_create(&t, measure, NULL, 0, 1 << 18));
         check(hrt_thread_join(t, NULL));
     } else {

@@ -60,7 +60,7 @@ pub const FUNCTIONS: &[Function] = &[
     f("hrt_fiber_self", 0),
     f("hrt_fiber_delete", 1),
     f("hrt_threads_info", 1),
-    f("hrt_threads_maker", 1),
+    f("hrt_threads_maker", 3),
     f("hrt_invoke", 4),
     f("hrt_invoke_async", 4),
     f("hrt_merge", 2),

@@ -32,12 +32,14 @@ unsafe impl<T: Send> Sync for Packet<T> {}
 unsafe impl<T: Send> Send for Packet<T> {}
 
 const FIRST: usize = 2;
+const TLS: usize = 4;
 
 /// How a thread is made.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Builder {
     stack: usize,
     first: bool,
+    tls: bool,
 }
 
 impl Builder {
@@ -47,6 +49,7 @@ impl Builder {
         Builder {
             stack: 256 * 1024,
             first: false,
+            tls: false,
         }
     }
 
@@ -62,6 +65,13 @@ impl Builder {
     #[must_use]
     pub const fn first(mut self) -> Self {
         self.first = true;
+        self
+    }
+
+    /// The thread has thread-local variables for itself, with their destructors: without this they are those of the Linux thread that executes it.
+    #[must_use]
+    pub const fn tls(mut self) -> Self {
+        self.tls = true;
         self
     }
 
@@ -101,7 +111,7 @@ impl Builder {
         });
         let main = Box::into_raw(Box::new(main));
         let mut id = 0usize;
-        let flags = if self.first { FIRST } else { 0 };
+        let flags = if self.first { FIRST } else { 0 } | if self.tls { TLS } else { 0 };
         // SAFETY: `enter` takes back the box, which lives as long as the caller promises.
         let made = unsafe {
             invoke(
@@ -156,6 +166,8 @@ fn prepare() {
                 f: extern "C" fn(*mut u8) -> *mut u8,
                 argument: *mut u8,
             ) -> i32;
+            fn pthread_join(id: usize, result: *mut usize) -> i32;
+            fn pthread_detach(id: usize) -> i32;
         }
         static SAID: AtomicBool = AtomicBool::new(false);
         if !SAID.swap(true, Ordering::AcqRel) {
@@ -163,7 +175,13 @@ fn prepare() {
             let _ = unsafe {
                 invoke(
                     number::THREADS_MAKER,
-                    [pthread_create as *const () as usize, 0, 0, 0, 0],
+                    [
+                        pthread_create as *const () as usize,
+                        pthread_join as *const () as usize,
+                        pthread_detach as *const () as usize,
+                        0,
+                        0,
+                    ],
                 )
             };
         }

@@ -356,9 +356,13 @@ pub unsafe extern "C" fn merge(start: usize, len: usize) -> isize {
     if r != 0 {
         r = populate(POPULATE_READ);
     }
-    if r == raw::err(errno::EFAULT) {
-        // Out of the program's reach: as not mapped.
-        return raw::err(errno::ENOMEM);
+    if r == raw::err(errno::EINVAL) {
+        let here = &raw const r as usize & !(PAGE - 1);
+        // SAFETY: the stack has its page already.
+        if unsafe { raw::syscall4(nr::MADVISE, here, PAGE, POPULATE_READ, 0) } == 0 {
+            // The advice is known, but there is no right to touch that memory; nor has the program any that the kernel keeps.
+            return raw::err(errno::ENOMEM);
+        }
     }
     if r == 0 {
         for page in (from..to).step_by(PAGE) {
@@ -406,7 +410,9 @@ pub unsafe extern "C" fn threads_info(out: *mut Info) -> isize {
     0
 }
 
-pub extern "C" fn threads_maker(function: usize) -> isize {
-    groups::MAKER.store(function, Ordering::Release);
+pub extern "C" fn threads_maker(create: usize, join: usize, detach: usize) -> isize {
+    groups::JOIN.store(join, Ordering::Release);
+    groups::DETACH.store(detach, Ordering::Release);
+    groups::MAKER.store(create, Ordering::Release);
     0
 }

@@ -163,6 +163,12 @@ static MASK: AtomicU64 = AtomicU64::new(0);
 /// A function like pthread_create(3) that makes carriers, so that libc knows of them; 0: clone(2).
 #[unsafe(link_section = ".bss.hrt_shared")]
 pub static MAKER: AtomicUsize = AtomicUsize::new(0);
+/// As pthread_join(3), or 0.
+#[unsafe(link_section = ".bss.hrt_shared")]
+pub static JOIN: AtomicUsize = AtomicUsize::new(0);
+/// As pthread_detach(3), or 0.
+#[unsafe(link_section = ".bss.hrt_shared")]
+pub static DETACH: AtomicUsize = AtomicUsize::new(0);
 /// Threads that were taken from another group.
 #[unsafe(link_section = ".bss.hrt_shared")]
 pub static STOLEN: AtomicU64 = AtomicU64::new(0);
@@ -279,18 +285,6 @@ const AREA: usize = 8192;
 
 /// Makes a Linux thread of the kernel's, which never ends.
 pub fn linux_thread(function: unsafe extern "C" fn(usize) -> usize, argument: usize) -> isize {
-    let r = make_linux_thread(function, argument);
-    if r == 0 {
-        // Not before: one that is counted and not there would stand for the program's last thread.
-        super::HELPERS.fetch_add(1, Ordering::AcqRel);
-        if super::LIVE.load(Ordering::Acquire) == 0 {
-            super::none_left();
-        }
-    }
-    r
-}
-
-fn make_linux_thread(function: unsafe extern "C" fn(usize) -> usize, argument: usize) -> isize {
     let maker = MAKER.load(Ordering::Acquire);
     if maker != 0 {
         let mut id = 0usize;
@@ -349,6 +343,7 @@ fn carrier() -> *mut Carrier {
 unsafe extern "C" fn work(c: usize) -> usize {
     let c = c as *mut Carrier;
     let l = local();
+    super::helper_here();
     // SAFETY: the calling thread's own.
     unsafe {
         (*l).carrier = c;

@@ -15,6 +15,7 @@
 //! refused, but for those that only post something, which are done as soon as the interrupted one is.
 
 pub mod api;
+mod donor;
 pub mod fibers;
 pub mod groups;
 pub mod keys;
@@ -282,7 +283,7 @@ pub fn init(lock: &crate::kernel::slots::Guard) {
     switch::init(lock);
 }
 
-/// Linux threads of the kernel's.
+/// Linux threads of the kernel's, each of which counts itself: so they are never fewer than this.
 #[unsafe(link_section = ".bss.hrt_shared")]
 static HELPERS: AtomicUsize = AtomicUsize::new(0);
 
@@ -291,6 +292,14 @@ pub fn helpers() -> usize {
     match LIVE.load(Ordering::Acquire) {
         0 => HELPERS.load(Ordering::Acquire),
         _ => usize::MAX - 1,
+    }
+}
+
+/// A Linux thread of the kernel's is there. The program's last thread may have ended before that could be known.
+fn helper_here() {
+    HELPERS.fetch_add(1, Ordering::AcqRel);
+    if LIVE.load(Ordering::Acquire) == 0 {
+        none_left();
     }
 }
 

@@ -140,10 +140,11 @@ pub fn start() -> Result<(), isize> {
 }
 
 /// All signals but SIGSYS, by which the `hosted` platform gets calls of libc that makes a thread.
-const BLOCKED: u64 = raw::ALL_SIGNALS & !(1 << 30);
+pub const BLOCKED: u64 = raw::ALL_SIGNALS & !(1 << 30);
 
 unsafe extern "C" fn work(_: usize) -> usize {
     raw::set_sigmask(BLOCKED);
+    super::helper_here();
     let mut watched = [Watched::new(); 64];
     let (mut wait, mut idle) = (SHORT, 0);
     loop {

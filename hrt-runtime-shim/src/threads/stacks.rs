@@ -18,8 +18,12 @@ pub const SMALLEST: usize = 16 * 1024;
 pub const CLASSES: usize = 15;
 /// The class of what a thread gets that asks for nothing: 32 KiB.
 pub const DEFAULT_CLASS: u8 = 1;
-/// Stacks with a guard page.
-const GUARDED: usize = 8192;
+/// Small stacks with a guard page: making one costs as much as the thread.
+const GUARDED: usize = 1024;
+/// And large ones.
+const GUARDED_LARGE: usize = 8192;
+/// The first class of those: 256 KiB.
+const LARGE: u8 = 4;
 /// Bytes that are mapped at once for small stacks.
 const SLAB: usize = 8 * 1024 * 1024;
 /// Stacks that a carrier keeps for itself.
@@ -114,8 +118,12 @@ fn take_shared(class: u8) -> Option<*mut Thread> {
 fn make(at: usize, class: u8) -> *mut Thread {
     let size = bytes(class);
     let mut low = at;
-    if GUARDS.load(Ordering::Relaxed) < GUARDED && GUARDS.fetch_add(1, Ordering::Relaxed) < GUARDED
-    {
+    let most = if class < LARGE {
+        GUARDED
+    } else {
+        GUARDED_LARGE
+    };
+    if GUARDS.load(Ordering::Relaxed) < most && GUARDS.fetch_add(1, Ordering::Relaxed) < most {
         // SAFETY: a page of the new stack.
         if unsafe { raw::syscall4(nr::MPROTECT, at, 4096, 0, 0) } == 0 {
             low += 4096;

@@ -1,5 +1,6 @@
 //! A thread's record, and its life: made, executed, joined.
 
+use super::donor::{self, Area};
 use super::groups::{self, After, Carrier};
 use super::keys::{self, INLINE};
 use super::stacks;
@@ -26,13 +27,17 @@ pub mod flag {
     pub const DETACHED: usize = 1;
     /// It executes at once, and its creator when there is time; others may take the creator over.
     pub const FIRST: usize = 2;
+    /// It has a thread area of the program's libc for itself.
+    pub const TLS: usize = 4;
     /// All that there are.
-    pub const ALL: usize = DETACHED | FIRST;
+    pub const ALL: usize = DETACHED | FIRST | TLS;
 }
 
 /// What a thread does.
 pub type Function = unsafe extern "C" fn(usize, usize, usize, usize, usize, usize) -> usize;
 
+/// The class of the stack of a thread that uses libc, if it asks for nothing: 256 KiB.
+const TLS_CLASS: u8 = 4;
 /// Arguments that a function may have.
 pub const ARGUMENTS: usize = 6;
 
@@ -73,6 +78,10 @@ pub struct Thread {
     pub fiber: *mut super::fibers::Fiber,
     /// The thread's own stack, as a fiber.
     pub base: super::fibers::Fiber,
+    /// It has a thread area of libc's.
+    tls: bool,
+    /// That.
+    area: Area,
     /// More values of keys.
     pub more_values: *mut keys::Value,
     /// Values of the first keys.
@@ -121,6 +130,7 @@ fn make(
         return Err(raw::err(errno::EINVAL));
     }
     let class = match size {
+        0 if flags & flag::TLS != 0 => TLS_CLASS,
         0 => stacks::DEFAULT_CLASS,
         _ => stacks::class(size).ok_or(raw::err(errno::EINVAL))?,
     };
@@ -132,6 +142,18 @@ fn make(
     // SAFETY: the thread is ours.
     unsafe {
         (*t).fs = 0;
+        (*t).tls = false;
+        if flags & flag::TLS != 0 {
+            if let Err(e) = donor::take(&raw mut (*t).area) {
+                stacks::give_back(t, c);
+                return Err(e);
+            }
+            (*t).tls = true;
+            (*t).fs = (*t).area.fs;
+            if flags & flag::DETACHED != 0 {
+                donor::detach(&raw const (*t).area);
+            }
+        }
         (*t).detached = flags & flag::DETACHED != 0;
         (*t).done = false;
         (*t).joiner = core::ptr::null();
@@ -199,6 +221,9 @@ pub unsafe fn retire(t: *mut Thread, c: *mut Carrier) {
     }
     // SAFETY: the caller's promise.
     unsafe {
+        if (*t).tls {
+            donor::give_back(&raw mut (*t).area);
+        }
         let held = (*t).lock.take::<Machine>();
         (*t).done = true;
         if (*t).detached {
@@ -278,6 +303,9 @@ pub unsafe fn join(handle: usize, deadline: u64) -> Result<usize, isize> {
             drop(held);
         }
         let result = (*t).result;
+        if (*t).tls {
+            donor::join(&raw const (*t).area);
+        }
         bury(t, (*local()).carrier);
         Ok(result)
     }
@@ -301,6 +329,9 @@ pub unsafe fn detach(handle: usize) -> Result<(), isize> {
         }
         (*t).detached = true;
         let done = (*t).done;
+        if (*t).tls {
+            donor::detach(&raw const (*t).area);
+        }
         drop(held);
         if done {
             bury(t, (*local()).carrier);

@@ -26,7 +26,7 @@ int main(void) {
         MUST(r == HRT_ENOTSUP && hrt_invoke(NULL, none) == HRT_ENOTSUP);
         return done();
     }
-    MUST(hrt_init() == 0 && hrt_get_info(&info) == 0 && hrt_threads_maker((void *)pthread_create) == 0);
+    MUST(hrt_init() == 0 && hrt_get_info(&info) == 0 && hrt_threads_by_pthread() == 0);
     void *v = NULL;
     MUST(hrt_invoke(&v, sum, 1, 2, 3, 4, 5, 6) == 0 && (long)v == 91);
     MUST(hrt_invoke(&v, none) == 0 && (long)v == 77);

@@ -9,7 +9,7 @@
 static inline int without_kernel(void) {
     struct hrt_info info;
     if (hrt_get_info(&info) == 0) {
-        MUST(hrt_threads_maker((void *)pthread_create) == 0);
+        MUST(hrt_threads_by_pthread() == 0);
         return 0;
     }
     hrt_thread_t t;
@@ -17,7 +17,7 @@ static inline int without_kernel(void) {
     MUST(hrt_thread_create(&t, NULL, NULL, 0, 0) == HRT_ENOTSUP);
     MUST(hrt_thread_yield() == HRT_ENOTSUP);
     MUST(hrt_mutex_lock(&m) == HRT_ENOTSUP);
-    MUST(hrt_threads_maker((void *)pthread_create) == HRT_ENOTSUP);
+    MUST(hrt_threads_by_pthread() == HRT_ENOTSUP);
     return 1;
 }
 #endif
