@@ -977,11 +977,22 @@ impl Vcpu {
         let rip = r.rip as usize;
         let rip = if in_gate(r.rip) { rip - ALIAS } else { rip };
         report::backtrace(out, "guest", Some(rip), r.rbp as usize);
+        // All that there is after a shutdown on a processor that loses the state with it.
         let p = &self.regs;
         report::registers(
             out,
             "program, when it was last left",
-            &[("rip", p.rip), ("rsp", p.rsp), ("rax", p.rax)],
+            &[
+                ("rip", p.rip),
+                ("rsp", p.rsp),
+                ("rbp", p.rbp),
+                ("rflags", p.rflags),
+                ("rax", p.rax),
+                ("rdi", p.rdi),
+                ("rsi", p.rsi),
+                ("rdx", p.rdx),
+            ],
         );
+        report::backtrace(out, "program", Some(p.rip as usize), p.rbp as usize);
     }
 }
