@@ -10,7 +10,6 @@ pub mod at {
     pub const PHDR: usize = 3;
     pub const PHENT: usize = 4;
     pub const PHNUM: usize = 5;
-    pub const BASE: usize = 7;
     pub const ENTRY: usize = 9;
     pub const SECURE: usize = 23;
     pub const HWCAP2: usize = 26;

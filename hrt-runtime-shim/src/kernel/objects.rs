@@ -180,9 +180,7 @@ impl Loader {
     /// That of this process.
     #[must_use]
     pub fn of(start: &Start) -> Option<Loader> {
-        if start.aux(at::BASE).unwrap_or(0) == 0 {
-            return None;
-        }
+        // AT_BASE is of no use: it is 0 where ld.so was started by hand, with the program as its argument.
         let debug = Object::program(start)?.tag(dt::DEBUG).filter(|d| *d != 0)?;
         let vdso = start.aux(at::SYSINFO_EHDR).unwrap_or(0);
         Some(Loader { debug, vdso })

@@ -15,7 +15,7 @@ use crate::entry::Context;
 use crate::functions;
 use crate::raw::{self, nr, prot};
 use crate::report::{self, Line};
-use crate::start::{self, at};
+use crate::start;
 use core::cell::UnsafeCell;
 use core::fmt::Write;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -288,7 +288,7 @@ fn fits(f: &Found, lock: &Guard) -> bool {
 fn redirect(context: &Context, f: &Found, i: usize, lock: &Guard) -> u32 {
     let mut places = 0;
     // A static program has not called its resolvers yet, and they must not be called so early.
-    if context.start.aux(at::BASE).unwrap_or(0) != 0 {
+    if Loader::of(&context.start).is_some() {
         // SAFETY: a resolver takes nothing that it needs, and returns an address; ld.so has called it before.
         let resolve: extern "C" fn() -> usize = unsafe { core::mem::transmute(f.address) };
         let target = resolve();

@@ -37,7 +37,7 @@ static void *work(void *arg) {
     return NULL;
 }
 static void *forks(void *arg) {
-    while (!stop) {
+    do {
         pid_t pid = fork();
         if (pid == 0) {
             unsigned r = 5;
@@ -52,7 +52,7 @@ static void *forks(void *arg) {
         if (pid < 0 || reap(pid) != 0) bad++;
         children++;
         millis(1);
-    }
+    } while (!stop);
     return arg;
 }
 static void *brief(void *arg) {
