@@ -82,7 +82,7 @@ fn build_payload(root: &Path, out: &Path) -> PathBuf {
             command.env_remove(&name);
         }
     }
-    // Baseline x86-64 only; paths of this machine stay out of panic messages.
+    // Baseline x86-64 only; frame pointers for the backtrace of a panic; paths of this machine stay out of its messages.
     let remap = format!(
         "--remap-path-prefix={}=. --remap-path-prefix={}=cargo",
         root.display(),
@@ -91,7 +91,9 @@ fn build_payload(root: &Path, out: &Path) -> PathBuf {
     );
     command.env(
         "RUSTFLAGS",
-        format!("-Crelocation-model=pie -Cforce-unwind-tables=no {remap}"),
+        format!(
+            "-Crelocation-model=pie -Cforce-unwind-tables=no -Cforce-frame-pointers=yes {remap}"
+        ),
     );
     let status = command.status().expect("cargo runs");
     assert!(status.success(), "building the payload failed: {status}");

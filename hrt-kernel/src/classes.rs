@@ -19,9 +19,14 @@ const MEDIATED: &[u16] = &[
     9,   // mmap: new code is registered for patching
     10,  // mprotect: code that becomes writable is no longer ours to patch
     11,  // munmap: likewise
+    12,  // brk: the heap grows ahead
     13,  // rt_sigaction: handlers are entered through the kernel
     14,  // rt_sigprocmask: the dispatch signal stays deliverable
     25,  // mremap: as munmap
+    26,  // msync: sees what is mapped
+    27,  // mincore: likewise
+    28,  // madvise: what the kernel may keep of the program's memory
+    30,  // shmat: a place that the kernel may have mapped ahead
     56,  // clone: the child gets a kernel block of its own
     57,  // fork
     58,  // vfork
@@ -31,14 +36,21 @@ const MEDIATED: &[u16] = &[
     128, // rt_sigtimedwait: likewise
     130, // rt_sigsuspend: mask as for rt_sigprocmask
     131, // sigaltstack: the real one is the kernel's
+    149, // mlock: as madvise
+    151, // mlockall: memory that is mapped ahead would be locked
     157, // prctl: dispatch itself, seccomp
     158, // arch_prctl: the GS base is the kernel's
+    160, // setrlimit: limits of memory
     231, // exit_group: the report
+    237, // mbind: as madvise
     270, // pselect6: mask
     271, // ppoll: mask
     281, // epoll_pwait: mask
+    302, // prlimit64: as setrlimit
     317, // seccomp
     322, // execveat
+    323, // userfaultfd: no memory is kept any more
+    325, // mlock2: as madvise
     329, // pkey_mprotect
     435, // clone3
     441, // epoll_pwait2: mask

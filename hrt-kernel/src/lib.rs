@@ -4,9 +4,13 @@
 //! The platforms and everything that executes instructions of its own choosing live in `hrt-runtime-shim`.
 #![cfg_attr(not(test), no_std)]
 
+pub mod arena;
 pub mod bpf;
 pub mod classes;
+pub mod entries;
+pub mod heap;
 pub mod names;
 pub mod platform;
 pub mod settings;
 pub mod sites;
+pub mod threads;

@@ -13,6 +13,30 @@ pub enum Output<'a> {
     File(&'a [u8]),
 }
 
+/// How the kernel takes part in the program's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Memory {
+    /// Not at all.
+    Linux,
+    /// It decides where anonymous memory lies and maps ahead (`crate::arena`).
+    Arena,
+    /// It also keeps what the program unmaps, for the next mapping.
+    Keep,
+}
+
+impl Memory {
+    /// The policy called `name`, if there is one.
+    #[must_use]
+    pub fn from_name(name: &[u8]) -> Option<Self> {
+        Some(match name {
+            b"linux" => Self::Linux,
+            b"arena" => Self::Arena,
+            b"keep" => Self::Keep,
+            _ => return None,
+        })
+    }
+}
+
 /// What the user asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings<'a> {
@@ -24,8 +48,14 @@ pub struct Settings<'a> {
     pub trace: Output<'a>,
     /// `HRT_PATCH=0`: leave call sites as they are and let every call trap.
     pub patch: bool,
+    /// `HRT_CHANNEL=0`: on `kvm` every call that leaves the guest does so by an exit.
+    pub channel: bool,
+    /// `HRT_OVERRIDES=0`: legacy functions run.
+    pub overrides: bool,
     /// `HRT_RING`: the ring of the program on `kvm`; `None`: the best.
     pub ring: Option<u8>,
+    /// `HRT_MEMORY`; `None`: it says nothing.
+    pub memory: Option<Memory>,
 }
 
 /// The platform that a hybrid's build options ask for: `key = value` lines, values in quotes or not.
@@ -46,7 +76,10 @@ impl Default for Settings<'_> {
             stats: Output::Off,
             trace: Output::Off,
             patch: true,
+            channel: true,
+            overrides: true,
             ring: None,
+            memory: None,
         }
     }
 }
@@ -101,16 +134,17 @@ impl<'a> Settings<'a> {
                 }
             },
         };
-        s.patch = match get(b"HRT_PATCH") {
-            None | Some(b"1") => true,
-            Some(b"0") => false,
-            Some(_) => {
-                return Err(BadSetting {
-                    variable: "HRT_PATCH",
-                    expected: "0 or 1",
-                });
-            }
+        let switch = |variable: &'static str| match get(variable.as_bytes()) {
+            None | Some(b"1") => Ok(true),
+            Some(b"0") => Ok(false),
+            Some(_) => Err(BadSetting {
+                variable,
+                expected: "0 or 1",
+            }),
         };
+        s.patch = switch("HRT_PATCH")?;
+        s.channel = switch("HRT_CHANNEL")?;
+        s.overrides = switch("HRT_OVERRIDES")?;
         s.ring = match get(b"HRT_RING") {
             None => None,
             Some(b"0") => Some(0),
@@ -122,6 +156,12 @@ impl<'a> Settings<'a> {
                 });
             }
         };
+        if let Some(v) = get(b"HRT_MEMORY") {
+            s.memory = Some(Memory::from_name(v).ok_or(BadSetting {
+                variable: "HRT_MEMORY",
+                expected: "linux, arena or keep",
+            })?);
+        }
         Ok(s)
     }
 }
@@ -156,12 +196,15 @@ mod tests {
             ("HRT_STATS", "out.json"),
             ("HRT_TRACE", "syscalls:t"),
             ("HRT_PATCH", "0"),
+            ("HRT_MEMORY", "keep"),
+            ("HRT_CHANNEL", "0"),
         ])
         .unwrap();
         assert_eq!(s.platform, Platform::Native);
         assert_eq!(s.stats, Output::File(b"out.json"));
         assert_eq!(s.trace, Output::File(b"t"));
-        assert!(!s.patch);
+        assert!(!s.patch && !s.channel);
+        assert_eq!(s.memory, Some(Memory::Keep));
         assert_eq!(read(&[("HRT_STATS", "1")]).unwrap().stats, Output::Stderr);
         assert_eq!(
             read(&[("HRT_TRACE", "syscalls")]).unwrap().trace,
@@ -199,6 +242,18 @@ mod tests {
         assert_eq!(
             read(&[("HRT_TRACE", "all")]).unwrap_err().variable,
             "HRT_TRACE"
+        );
+        assert_eq!(
+            read(&[("HRT_MEMORY", "all")]).unwrap_err().variable,
+            "HRT_MEMORY"
+        );
+        assert_eq!(
+            read(&[("HRT_CHANNEL", "on")]).unwrap_err().variable,
+            "HRT_CHANNEL"
+        );
+        assert_eq!(
+            read(&[("HRT_OVERRIDES", "no")]).unwrap_err().variable,
+            "HRT_OVERRIDES"
         );
         assert_eq!(read(&[("HRT_RING", "1")]).unwrap_err().variable, "HRT_RING");
     }

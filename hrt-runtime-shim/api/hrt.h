@@ -53,18 +53,269 @@ static inline long hrt_call(long op, long a, long b, long c) {
     return result;
 }
 
-/* The kernel functions' numbers; hrt_function finds one's address, NULL without the kernel. */
-enum { HRT_FN_CYCLES = 0 };
+/* The kernel functions' numbers. */
+enum {
+    HRT_FN_CYCLES = 0,
+    HRT_FN_THREAD_CREATE, HRT_FN_THREAD_JOIN, HRT_FN_THREAD_JOIN_UNTIL, HRT_FN_THREAD_DETACH, HRT_FN_THREAD_EXIT, HRT_FN_THREAD_SELF,
+    HRT_FN_THREAD_YIELD, HRT_FN_THREAD_SLEEP, HRT_FN_TIME,
+    HRT_FN_MUTEX_LOCK, HRT_FN_MUTEX_TRY_LOCK, HRT_FN_MUTEX_LOCK_UNTIL, HRT_FN_MUTEX_UNLOCK,
+    HRT_FN_CONDITION_WAIT, HRT_FN_CONDITION_WAIT_UNTIL, HRT_FN_CONDITION_SIGNAL, HRT_FN_CONDITION_BROADCAST,
+    HRT_FN_SEMAPHORE_WAIT, HRT_FN_SEMAPHORE_TRY_WAIT, HRT_FN_SEMAPHORE_WAIT_UNTIL, HRT_FN_SEMAPHORE_POST,
+    HRT_FN_EVENT_WAIT, HRT_FN_EVENT_WAIT_UNTIL, HRT_FN_EVENT_SET, HRT_FN_EVENT_RESET,
+    HRT_FN_BARRIER_WAIT,
+    HRT_FN_RWLOCK_READ, HRT_FN_RWLOCK_READ_UNTIL, HRT_FN_RWLOCK_WRITE, HRT_FN_RWLOCK_WRITE_UNTIL, HRT_FN_RWLOCK_UNLOCK,
+    HRT_FN_ONCE, HRT_FN_KEY_CREATE, HRT_FN_KEY_DELETE, HRT_FN_KEY_SET, HRT_FN_KEY_GET,
+    HRT_FN_TIMER_START, HRT_FN_TIMER_STOP,
+    HRT_FN_FIBER_CREATE, HRT_FN_FIBER_SWITCH, HRT_FN_FIBER_SELF, HRT_FN_FIBER_DELETE,
+    HRT_FN_THREADS_INFO, HRT_FN_THREADS_MAKER,
+    HRT_FN_COUNT
+};
+
+/* The address of the kernel function with this number; NULL without the kernel. */
 static inline void *hrt_function(long number) {
     long r = hrt_call(HRT_OP_FUNCTION, number, 0, 0);
     return r < 0 && r > -4096 ? NULL : (void *)r;
 }
+
+static long hrt_absent(void) __attribute__((unused));
+static long hrt_absent(void) { return HRT_ENOTSUP; }
+
+/* The function with this number, asked for once; without the kernel one that answers HRT_ENOTSUP. */
+static inline void *hrt_cached(long number) {
+    static void *found[HRT_FN_COUNT];
+    void *f = __atomic_load_n(&found[number], __ATOMIC_RELAXED);
+    if (__builtin_expect(f != NULL, 1)) return f;
+    f = hrt_function(number);
+    if (!f) return (void *)hrt_absent;
+    __atomic_store_n(&found[number], f, __ATOMIC_RELAXED);
+    return f;
+}
+#define HRT_CALL_0(n) (((long (*)(void))hrt_cached(n))())
+#define HRT_CALL_1(n, a) (((long (*)(long))hrt_cached(n))((long)(a)))
+#define HRT_CALL_2(n, a, b) (((long (*)(long, long))hrt_cached(n))((long)(a), (long)(b)))
+#define HRT_CALL_3(n, a, b, c) (((long (*)(long, long, long))hrt_cached(n))((long)(a), (long)(b), (long)(c)))
+#define HRT_CALL_5(n, a, b, c, d, e) \
+    (((long (*)(long, long, long, long, long))hrt_cached(n))((long)(a), (long)(b), (long)(c), (long)(d), (long)(e)))
 
 /* Fills *info; 0, or HRT_ENOTSUP without the kernel. */
 static inline long hrt_get_info(struct hrt_info *info) {
     long r = hrt_call(HRT_OP_INFO, (long)info, sizeof *info, 0);
     return r < 0 ? r : 0;
 }
+
+/* ---- Kernel threads ----
+ *
+ * Kernel threads are made, switched and synchronized by the kernel alone; Linux knows its few carriers only, one for each processor that the
+ * process may use. A kernel thread may make any system call: while it waits in Linux, others execute on another carrier. All functions may be called by
+ * kernel threads and by the program's other threads alike, which wait by futex(2).
+ *
+ * Results are 0 or a value, or a negative error number of Linux; HRT_ENOTSUP without the kernel. Times are nanoseconds; a deadline is a time of
+ * hrt_time(). In a signal handler only hrt_semaphore_post and hrt_event_set may be called; others may answer -EBUSY there.
+ *
+ * A kernel thread has the signal mask and the thread-local variables of libc of the carrier that executes it: what is in them (errno) is good until
+ * the next call of a function of this header that may wait. Its stack is what it asked for: a stack overflow ends the process. */
+
+typedef struct hrt_thread *hrt_thread_t;
+
+enum {
+    HRT_THREAD_DETACHED = 1, /* it is never joined */
+    HRT_THREAD_FIRST = 2     /* a kernel thread that makes it is set aside until there is time, and it executes at once */
+};
+
+/* The monotonic clock (CLOCK_MONOTONIC), in ns. */
+static inline uint64_t hrt_time(void) { return (uint64_t)HRT_CALL_0(HRT_FN_TIME); }
+
+/* The processor's time stamp, in cycles. */
+static inline long hrt_cycles(void) { return HRT_CALL_0(HRT_FN_CYCLES); }
+
+/* Carriers are made by clone(2), of which libc knows nothing, or by `function`, which is as pthread_create(3): so libc is ready for more than
+ * one thread, and may be used in kernel threads. To be called before the first kernel thread is made, with pthread_create, by programs that have a
+ * libc. 0. */
+typedef int hrt_maker(void *, const void *, void *(*)(void *), void *);
+static inline long hrt_threads_maker(void *function) { return HRT_CALL_1(HRT_FN_THREADS_MAKER, function); }
+
+/* Makes a kernel thread that executes function(argument), on a stack of at least stack_size bytes (0: 32 KiB), and stores its handle to *thread
+ * unless that is NULL. -EINVAL: unknown flags, or a stack of more than 256 MiB. -EAGAIN: no memory, or no thread of Linux's. */
+static inline long hrt_thread_create(hrt_thread_t *thread, void *(*function)(void *), void *argument, unsigned flags, size_t stack_size) {
+    return HRT_CALL_5(HRT_FN_THREAD_CREATE, thread, function, argument, flags, stack_size);
+}
+
+/* Waits for a thread's end, and stores its result to *result unless that is NULL; the handle is no more. -ESRCH, -EDEADLK: the caller itself;
+ * -EINVAL: it is detached, or another thread waits for it. */
+static inline long hrt_thread_join(hrt_thread_t thread, void **result) { return HRT_CALL_2(HRT_FN_THREAD_JOIN, thread, result); }
+
+/* The same until a deadline: -ETIMEDOUT. */
+static inline long hrt_thread_join_until(hrt_thread_t thread, void **result, uint64_t deadline) {
+    return HRT_CALL_3(HRT_FN_THREAD_JOIN_UNTIL, thread, result, deadline);
+}
+
+/* The thread is not joined; its handle is no more. -ESRCH, -EINVAL: it is detached, or a thread waits for it. */
+static inline long hrt_thread_detach(hrt_thread_t thread) { return HRT_CALL_1(HRT_FN_THREAD_DETACH, thread); }
+
+/* Ends the calling kernel thread. -EPERM in any other thread. */
+static inline long hrt_thread_exit(void *result) { return HRT_CALL_1(HRT_FN_THREAD_EXIT, result); }
+
+/* The caller's handle, which in threads that are not kernel threads is good for comparison only. */
+static inline hrt_thread_t hrt_thread_self(void) { return (hrt_thread_t)HRT_CALL_0(HRT_FN_THREAD_SELF); }
+
+/* Lets other threads execute. 0. */
+static inline long hrt_thread_yield(void) { return HRT_CALL_0(HRT_FN_THREAD_YIELD); }
+
+/* Stops the caller for at least ns. 0. */
+static inline long hrt_thread_sleep(uint64_t ns) { return HRT_CALL_1(HRT_FN_THREAD_SLEEP, ns); }
+
+/* Fills *info. 0. */
+struct hrt_threads_info {
+    uint64_t created;  /* kernel threads ever made */
+    uint64_t live;     /* of which so many have not ended */
+    uint64_t switches; /* to a kernel thread */
+    uint64_t stolen;   /* kernel threads that went to another execution group */
+    uint32_t groups;   /* execution groups: one for each processor */
+    uint32_t carriers; /* threads of Linux's that execute kernel threads */
+    uint64_t rescues;  /* times that a group got another carrier, since its own waited in Linux or computed */
+};
+static inline long hrt_threads_info(struct hrt_threads_info *info) { return HRT_CALL_1(HRT_FN_THREADS_INFO, info); }
+
+/* ---- Synchronization ----
+ *
+ * Objects are the program's memory. All zeros is a good first state of each (of a barrier: for no threads); an object must not be moved. Who waits longest
+ * comes first. */
+
+/* A mutex of a kind: HRT_MUTEX_NORMAL (a second lock by its owner waits for ever), RECURSIVE (it counts), ERRORCHECK (-EDEADLK). Memory and kinds
+ * are those of glibc's pthread_mutex_t. */
+enum { HRT_MUTEX_NORMAL = 0, HRT_MUTEX_RECURSIVE = 1, HRT_MUTEX_ERRORCHECK = 2 };
+typedef struct { uint64_t hrt_a[2]; uint32_t hrt_kind, hrt_b; uint64_t hrt_c[2]; } hrt_mutex_t;
+#define HRT_MUTEX_INIT(kind) {{0, 0}, (kind), 0, {0, 0}}
+
+/* Locks it. -EDEADLK and -EAGAIN (too often), as its kind has it. */
+static inline long hrt_mutex_lock(hrt_mutex_t *m) { return HRT_CALL_1(HRT_FN_MUTEX_LOCK, m); }
+/* -EBUSY if it is locked. */
+static inline long hrt_mutex_try_lock(hrt_mutex_t *m) { return HRT_CALL_1(HRT_FN_MUTEX_TRY_LOCK, m); }
+/* -ETIMEDOUT. */
+static inline long hrt_mutex_lock_until(hrt_mutex_t *m, uint64_t deadline) { return HRT_CALL_2(HRT_FN_MUTEX_LOCK_UNTIL, m, deadline); }
+/* Unlocks it, or hands it to the thread that waits longest. -EPERM: not the owner, in the kinds that know. */
+static inline long hrt_mutex_unlock(hrt_mutex_t *m) { return HRT_CALL_1(HRT_FN_MUTEX_UNLOCK, m); }
+
+/* A condition variable. */
+typedef struct { uint64_t hrt_a[3]; } hrt_condition_t;
+#define HRT_CONDITION_INIT {{0, 0, 0}}
+
+/* Unlocks m, waits for a signal, and locks m again. -EPERM: not m's owner. */
+static inline long hrt_condition_wait(hrt_condition_t *c, hrt_mutex_t *m) { return HRT_CALL_2(HRT_FN_CONDITION_WAIT, c, m); }
+/* -ETIMEDOUT; m is locked then, too. */
+static inline long hrt_condition_wait_until(hrt_condition_t *c, hrt_mutex_t *m, uint64_t deadline) {
+    return HRT_CALL_3(HRT_FN_CONDITION_WAIT_UNTIL, c, m, deadline);
+}
+/* Ends one thread's wait. 0. */
+static inline long hrt_condition_signal(hrt_condition_t *c) { return HRT_CALL_1(HRT_FN_CONDITION_SIGNAL, c); }
+/* Ends the waits of all. 0. */
+static inline long hrt_condition_broadcast(hrt_condition_t *c) { return HRT_CALL_1(HRT_FN_CONDITION_BROADCAST, c); }
+
+/* A counting semaphore. */
+typedef struct { uint32_t hrt_value, hrt_a; uint64_t hrt_b[3]; } hrt_semaphore_t;
+#define HRT_SEMAPHORE_INIT(value) {(value), 0, {0, 0, 0}}
+
+/* Takes a unit. */
+static inline long hrt_semaphore_wait(hrt_semaphore_t *s) { return HRT_CALL_1(HRT_FN_SEMAPHORE_WAIT, s); }
+/* -EAGAIN: there is none. */
+static inline long hrt_semaphore_try_wait(hrt_semaphore_t *s) { return HRT_CALL_1(HRT_FN_SEMAPHORE_TRY_WAIT, s); }
+/* -ETIMEDOUT. */
+static inline long hrt_semaphore_wait_until(hrt_semaphore_t *s, uint64_t deadline) { return HRT_CALL_2(HRT_FN_SEMAPHORE_WAIT_UNTIL, s, deadline); }
+/* Adds a unit, or gives it to the thread that waits longest. -EOVERFLOW; in a signal handler -EAGAIN, if it is one of too many. */
+static inline long hrt_semaphore_post(hrt_semaphore_t *s) { return HRT_CALL_1(HRT_FN_SEMAPHORE_POST, s); }
+
+/* An event. A manual one, once set, lets all threads pass until it is reset; an automatic one lets one thread pass. */
+typedef struct { uint32_t hrt_set, hrt_manual; uint64_t hrt_a[3]; } hrt_event_t;
+#define HRT_EVENT_INIT(manual, set) {(set), (manual), {0, 0, 0}}
+
+/* Waits until it is set. */
+static inline long hrt_event_wait(hrt_event_t *e) { return HRT_CALL_1(HRT_FN_EVENT_WAIT, e); }
+/* -ETIMEDOUT; a deadline of 0 only asks. */
+static inline long hrt_event_wait_until(hrt_event_t *e, uint64_t deadline) { return HRT_CALL_2(HRT_FN_EVENT_WAIT_UNTIL, e, deadline); }
+/* Sets it. 0; in a signal handler -EAGAIN, if it is one of too many. */
+static inline long hrt_event_set(hrt_event_t *e) { return HRT_CALL_1(HRT_FN_EVENT_SET, e); }
+/* It is not set any more. 0. */
+static inline long hrt_event_reset(hrt_event_t *e) { return HRT_CALL_1(HRT_FN_EVENT_RESET, e); }
+
+/* A barrier for so many threads, at least one. */
+typedef struct { uint32_t hrt_threads, hrt_a; uint64_t hrt_b[3]; } hrt_barrier_t;
+#define HRT_BARRIER_INIT(threads) {(threads), 0, {0, 0, 0}}
+
+/* Waits until all are there; 1 in one of them, 0 in the others. -EINVAL: it is for no threads. */
+static inline long hrt_barrier_wait(hrt_barrier_t *b) { return HRT_CALL_1(HRT_FN_BARRIER_WAIT, b); }
+
+/* A lock for many readers or one writer. Readers do not wait for writers that wait. */
+typedef struct { uint64_t hrt_a[5]; } hrt_rwlock_t;
+#define HRT_RWLOCK_INIT {{0, 0, 0, 0, 0}}
+
+/* Locks it to read. -EDEADLK: the caller writes. */
+static inline long hrt_rwlock_read(hrt_rwlock_t *l) { return HRT_CALL_1(HRT_FN_RWLOCK_READ, l); }
+/* -ETIMEDOUT; a deadline of 0 only tries. */
+static inline long hrt_rwlock_read_until(hrt_rwlock_t *l, uint64_t deadline) { return HRT_CALL_2(HRT_FN_RWLOCK_READ_UNTIL, l, deadline); }
+/* Locks it to write. -EDEADLK: the caller writes already. */
+static inline long hrt_rwlock_write(hrt_rwlock_t *l) { return HRT_CALL_1(HRT_FN_RWLOCK_WRITE, l); }
+/* -ETIMEDOUT; a deadline of 0 only tries. */
+static inline long hrt_rwlock_write_until(hrt_rwlock_t *l, uint64_t deadline) { return HRT_CALL_2(HRT_FN_RWLOCK_WRITE_UNTIL, l, deadline); }
+/* -EPERM: another thread writes, or none reads. */
+static inline long hrt_rwlock_unlock(hrt_rwlock_t *l) { return HRT_CALL_1(HRT_FN_RWLOCK_UNLOCK, l); }
+
+/* Calls function, if no thread has done so by *once (0 at first), or waits until it has returned. 0. */
+typedef int32_t hrt_once_t;
+static inline long hrt_once(hrt_once_t *once, void (*function)(void)) { return HRT_CALL_2(HRT_FN_ONCE, once, function); }
+
+/* ---- Values of threads ---- */
+
+/* A key, by which each thread has a value of its own, at first NULL; at the end of a kernel thread destructor (unless NULL) is called with a value that is
+ * not NULL. -EAGAIN: more than 1,024. */
+static inline long hrt_key_create(void (*destructor)(void *)) { return HRT_CALL_1(HRT_FN_KEY_CREATE, destructor); }
+/* Ends a key; no destructor is called. -EINVAL: there is none. */
+static inline long hrt_key_delete(long key) { return HRT_CALL_1(HRT_FN_KEY_DELETE, key); }
+/* Sets the caller's value. -EINVAL: no such key. -ENOMEM. */
+static inline long hrt_key_set(long key, const void *value) { return HRT_CALL_2(HRT_FN_KEY_SET, key, value); }
+/* The caller's value. Without the kernel (void *)HRT_ENOTSUP. */
+static inline void *hrt_key_get(long key) { return (void *)HRT_CALL_1(HRT_FN_KEY_GET, key); }
+
+/* ---- Timers ---- */
+
+/* A timer sets an event, or lets a kernel thread of its own call a function, each time that it goes off. */
+typedef struct {
+    uint64_t hrt_a[8];
+    hrt_event_t *event;
+    void *(*function)(void *);
+    void *argument;
+    uint32_t count; /* how often it has gone off */
+    uint32_t hrt_b;
+} hrt_timer_t;
+#define HRT_TIMER_SETS(event) {{0}, (event), NULL, NULL, 0, 0}
+#define HRT_TIMER_CALLS(function, argument) {{0}, NULL, (function), (argument), 0, 0}
+
+/* Lets it go off after `after` ns, and then each `period` ns (0: once). -EINVAL: it has neither event nor function, or both. */
+static inline long hrt_timer_start(hrt_timer_t *t, uint64_t after, uint64_t period) { return HRT_CALL_3(HRT_FN_TIMER_START, t, after, period); }
+/* It does not go off any more; 1 if it would have. */
+static inline long hrt_timer_stop(hrt_timer_t *t) { return HRT_CALL_1(HRT_FN_TIMER_STOP, t); }
+
+/* ---- Fibers ----
+ *
+ * A fiber is a stack that a thread switches to by name. It executes as that thread, which may be another one each time. */
+
+typedef struct hrt_fiber *hrt_fiber_t;
+
+/* Makes a fiber on a stack of at least stack_size bytes (0: 32 KiB). At the first switch to it function is called with the value passed; when it
+ * returns, the fiber that switched to this one last goes on with what it returned. -EINVAL, -EAGAIN. */
+static inline long hrt_fiber_create(hrt_fiber_t *fiber, void *(*function)(void *), size_t stack_size) {
+    return HRT_CALL_3(HRT_FN_FIBER_CREATE, fiber, function, stack_size);
+}
+/* Goes on in a fiber, which gets value; when the caller is switched to, *value_back (unless NULL) is what that one passed. -ESRCH: no such fiber, or its
+ * function has returned; -EBUSY: it executes; -EINVAL: it is another thread's own stack. */
+static inline long hrt_fiber_switch(hrt_fiber_t fiber, void *value, void **value_back) {
+    return HRT_CALL_3(HRT_FN_FIBER_SWITCH, fiber, value, value_back);
+}
+/* The fiber that calls: a thread's own stack, if no other. */
+static inline hrt_fiber_t hrt_fiber_self(void) { return (hrt_fiber_t)HRT_CALL_0(HRT_FN_FIBER_SELF); }
+/* Gives back a fiber that does not execute, whether its function has returned or not. -ESRCH, -EBUSY; -EINVAL: a thread's own stack. */
+static inline long hrt_fiber_delete(hrt_fiber_t fiber) { return HRT_CALL_1(HRT_FN_FIBER_DELETE, fiber); }
+
+/* ---- The machine, in ring 0 of the kvm platform ---- */
 
 /* The ring that the caller executes in, from CS. */
 static inline unsigned hrt_ring(void) {

@@ -1,6 +1,7 @@
 //! Where the stub enters the payload: chooses the platform and hybridizes the process.
 
 use crate::hosted;
+use crate::kernel::config::Config;
 use crate::kernel::single_threaded;
 use crate::kvm;
 use crate::report;
@@ -20,6 +21,8 @@ pub struct Context {
     pub base: usize,
     /// Size of the payload's image in memory, in bytes.
     pub size: usize,
+    /// What the configuration says of overrides and system calls.
+    pub config: Config,
 }
 
 /// The payload's entry, called by `stub.S` once.
@@ -66,6 +69,8 @@ pub unsafe extern "C" fn hrt_payload_entry(
         base,
         // SAFETY: the stub's promise.
         size: unsafe { (*header).mem_size } as usize,
+        // SAFETY: as for the options.
+        config: unsafe { Config::of(info) },
     };
     if let Err(why) = hybridize(&context) {
         // Under `auto` the program just runs on the last platform, which is plain Linux.

@@ -14,3 +14,4 @@ pub mod memory;
 pub mod raw;
 pub mod report;
 pub mod start;
+mod threads;

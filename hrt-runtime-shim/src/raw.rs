@@ -8,6 +8,7 @@ use core::arch::asm;
 pub mod nr {
     pub const WRITE: usize = 1;
     pub const OPEN: usize = 2;
+    pub const READ: usize = 0;
     pub const CLOSE: usize = 3;
     pub const STAT: usize = 4;
     pub const FSTAT: usize = 5;
@@ -22,6 +23,9 @@ pub mod nr {
     pub const PREAD64: usize = 17;
     pub const SCHED_YIELD: usize = 24;
     pub const MREMAP: usize = 25;
+    pub const MSYNC: usize = 26;
+    pub const MINCORE: usize = 27;
+    pub const MADVISE: usize = 28;
     pub const SHMAT: usize = 30;
     pub const DUP: usize = 32;
     pub const DUP2: usize = 33;
@@ -34,18 +38,26 @@ pub mod nr {
     pub const SHMDT: usize = 67;
     pub const FCNTL: usize = 72;
     pub const GETCWD: usize = 79;
+    pub const SYSINFO: usize = 99;
     pub const RT_SIGPENDING: usize = 127;
     pub const RT_SIGTIMEDWAIT: usize = 128;
     pub const RT_SIGSUSPEND: usize = 130;
     pub const SIGALTSTACK: usize = 131;
+    pub const MLOCK: usize = 149;
+    pub const MLOCKALL: usize = 151;
     pub const MODIFY_LDT: usize = 154;
     pub const PRCTL: usize = 157;
     pub const ARCH_PRCTL: usize = 158;
+    pub const SETRLIMIT: usize = 160;
     pub const IOPL: usize = 172;
     pub const IOPERM: usize = 173;
     pub const GETTID: usize = 186;
+    pub const FUTEX: usize = 202;
+    pub const SCHED_GETAFFINITY: usize = 204;
+    pub const CLOCK_GETTIME: usize = 228;
     pub const EXIT_GROUP: usize = 231;
     pub const TGKILL: usize = 234;
+    pub const MBIND: usize = 237;
     pub const PSELECT6: usize = 270;
     pub const PPOLL: usize = 271;
     pub const EPOLL_PWAIT: usize = 281;
@@ -60,6 +72,7 @@ pub mod nr {
     pub const EXECVEAT: usize = 322;
     pub const USERFAULTFD: usize = 323;
     pub const MEMBARRIER: usize = 324;
+    pub const MLOCK2: usize = 325;
     pub const PKEY_MPROTECT: usize = 329;
     pub const PKEY_ALLOC: usize = 330;
     pub const CLONE3: usize = 435;
@@ -81,7 +94,11 @@ pub mod map {
     pub const PRIVATE: usize = 2;
     pub const FIXED: usize = 0x10;
     pub const ANONYMOUS: usize = 0x20;
+    pub const LOW: usize = 0x40; // MAP_32BIT
     pub const GROWSDOWN: usize = 0x100;
+    pub const NORESERVE: usize = 0x4000;
+    pub const HUGETLB: usize = 0x4_0000;
+    pub const FIXED_NOREPLACE: usize = 0x10_0000;
 }
 
 /// Linux error numbers that the payload looks at or gives back (`errno(3)`).
@@ -89,6 +106,7 @@ pub mod map {
 pub mod errno {
     pub const EPERM: i32 = 1;
     pub const ENOENT: i32 = 2;
+    pub const ESRCH: i32 = 3;
     pub const EINTR: i32 = 4;
     pub const ENXIO: i32 = 6;
     pub const EBADF: i32 = 9;

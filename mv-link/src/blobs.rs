@@ -14,6 +14,18 @@ pub struct Blobs<'a> {
 }
 
 impl Blobs<'_> {
+    /// The payload with the configuration blob `config` behind it, if that is not empty; and where that starts.
+    #[must_use]
+    pub fn payload_with(&self, config: &[u8]) -> (Vec<u8>, u64) {
+        let mut bytes = self.payload.to_vec();
+        if !config.is_empty() {
+            bytes.resize(bytes.len().next_multiple_of(hrt_abi::config::ALIGN), 0);
+        }
+        let at = bytes.len() as u64;
+        bytes.extend(config);
+        (bytes, at)
+    }
+
     /// Checks both and gives the payload's header.
     ///
     /// # Errors

@@ -3,9 +3,10 @@
 use crate::blobs::Blobs;
 use crate::elf::FileSource;
 use crate::error::{Error, Result};
-use crate::options::{Config, Platform};
+use crate::options::Config;
 use crate::{args, doctor, inspect, output, predict, restore, rewrite, table};
 use clap::{ArgGroup, Parser};
+use hrt_kernel::platform::Platform;
 use serde::Serialize;
 use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
@@ -45,7 +46,7 @@ pub struct Cli {
     #[arg(long, requires = "predict")]
     once: bool,
     /// Predict for this platform, not for what HRT_PLATFORM=auto may take
-    #[arg(long, value_name = "NAME", requires = "predict")]
+    #[arg(long, value_name = "NAME", requires = "predict", value_parser = platform)]
     platform: Option<Platform>,
     /// The program to run with --predict, and its arguments
     #[arg(last = true, requires = "predict", value_name = "COMMAND")]
@@ -102,12 +103,12 @@ pub fn run(cli: &Cli, blobs: &Blobs<'_>) -> Result<ExitCode> {
 fn on_files(cli: &Cli, blobs: &Blobs<'_>) -> Result<()> {
     let out = cli.output.as_deref().unwrap_or(Path::new(""));
     if let Some(file) = &cli.hybridize {
-        let options = match &cli.config {
-            Some(c) => Config::read(c)?.text(),
-            None => String::new(),
+        let config = match &cli.config {
+            Some(c) => Config::read(c)?,
+            None => Config::default(),
         };
         let input = output::read(file)?;
-        let hybrid = named(file, rewrite::hybridize(&input.bytes, blobs, &options))?;
+        let hybrid = named(file, rewrite::hybridize(&input.bytes, blobs, &config))?;
         output::write(out, &hybrid.bytes, input.mode)?;
         if hybrid.table == table::Table::Moved {
             eprintln!(
@@ -159,6 +160,10 @@ fn print<T: Serialize + Display>(report: &T, json: bool) -> Result<()> {
             action: "cannot write the report",
             source,
         })
+}
+
+fn platform(name: &str) -> Result<Platform, &'static str> {
+    Platform::from_name(name.as_bytes()).ok_or("it may be auto, kvm, hosted or native")
 }
 
 #[cfg(test)]

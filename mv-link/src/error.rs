@@ -29,12 +29,12 @@ pub enum Error {
     #[error("internal error: {0}")]
     Blob(&'static str),
     /// The configuration file says something wrong.
-    #[error("{}: {message}", path.display())]
+    #[error("{}:{mistake}", path.display())]
     Config {
         /// The configuration file.
         path: PathBuf,
-        /// What is wrong, with the place.
-        message: String,
+        /// What is wrong, and where.
+        mistake: crate::options::Mistake,
     },
     /// There is no linker of that name.
     #[error("cannot find the linker '{}'", name.display())]

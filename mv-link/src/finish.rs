@@ -1,8 +1,10 @@
 //! The last step of a link: the entry point is pointed at the stub.
 
+use crate::config_blob::Blob;
 use crate::elf::{Elf, FileSource, HEADER_SIZE, Note};
 use crate::error::{Error, Result};
-use crate::wire;
+use crate::options::Config;
+use crate::{resolve, wire};
 use hrt_abi::{FLAG_LINKED, INFO_MAGIC, InfoBlock, NOTE_TYPE, NoteDesc, STUB_ENTRY_OFFSET};
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::ErrorKind;
@@ -93,9 +95,12 @@ fn read_info(source: &FileSource<'_>, offset: u64) -> Result<Option<InfoBlock>> 
 /// The file is changed in place, the entry point last, in one write of 8 bytes: at any moment it is a working program,
 /// plain or hybrid. So its inode, mode and links stay what the linker made them. Anything but a regular file is left alone.
 ///
+/// `config` is what the object was made with; the functions that it overrides are looked up in the output.
+///
 /// # Errors
-/// [`Error::File`] if the output cannot be read or written, [`Error::Elf`] if the linker dropped our parts.
-pub fn finish(output: &Path) -> Result<Finished> {
+/// [`Error::File`] if the output cannot be read or written, [`Error::Elf`] if the linker dropped our parts, [`Error::Config`] if an
+/// override cannot be had.
+pub fn finish(output: &Path, config: &Config) -> Result<Finished> {
     // Not opened at all: a device or FIFO may have side effects.
     match std::fs::metadata(output) {
         Ok(m) if m.is_file() => {}
@@ -139,6 +144,20 @@ pub fn finish(output: &Path) -> Result<Finished> {
         file.write_all_at(bytes, offset)
             .map_err(Error::file(output, "cannot write to finish the link"))
     };
+    if let Some(mut blob) = Blob::of(config) {
+        let at = p.info_vaddr.wrapping_add_signed(p.info.config_delta);
+        let dropped = || {
+            Error::Elf("the linker's output has a Multiverse stub without its configuration".into())
+        };
+        let offset = elf.offset_of(at, p.info.config_size).ok_or_else(dropped)?;
+        let input = std::fs::read(output).map_err(Error::file(output, "cannot read"))?;
+        resolve::fill(&input, p.info_vaddr, config, &mut blob)?;
+        let bytes = blob.bytes();
+        if bytes.len() as u64 != p.info.config_size {
+            return Err(dropped());
+        }
+        write(&bytes, offset)?;
+    }
     write(&wire::info_bytes(&p.info), p.info_offset)?;
     write(&wire::desc_bytes(&p.desc), p.desc_offset)?;
     write(

@@ -1,14 +1,23 @@
 //! Says what a hybrid carries.
 
+use crate::config_blob::Blob;
 use crate::elf::{Elf, Source};
 use crate::error::{Error, Result};
 use crate::wire;
+use hrt_abi::config::{
+    AS_THEY_ARE, CHANNEL_POLICIES, Call, FORWARD, LOCAL, MEMORY_POLICIES, OPTIONAL, Override,
+};
+use hrt_abi::functions::FUNCTIONS;
 use hrt_abi::{
     ABI_VERSION, FLAG_LINKED, FLAG_REWRITTEN, INFO_MAGIC, NOTE_TYPE, NoteDesc, PAYLOAD_MAGIC,
     STUB_ENTRY_OFFSET,
 };
+use hrt_kernel::names;
 use serde::Serialize;
 use std::fmt;
+
+/// A larger configuration blob is none of ours, in bytes.
+const CONFIG_MAX: usize = 1 << 20;
 
 /// A hybrid's parts, found and checked.
 #[derive(Clone, Debug)]
@@ -17,6 +26,8 @@ pub struct Hybrid {
     pub desc: NoteDesc,
     /// The options in the note.
     pub options: String,
+    /// The configuration blob.
+    pub config: Option<Blob>,
     /// The program starts in the stub.
     pub active: bool,
 }
@@ -44,8 +55,58 @@ pub struct Report {
     pub payload_version: String,
     /// Build options.
     pub options: toml::Table,
-    /// Overrides: legacy function and what runs in its place.
+    /// Overrides: legacy function and what runs in its place, as a configuration file says it.
     pub overrides: toml::Table,
+    /// System calls and how they are served, likewise.
+    pub syscalls: toml::Table,
+    /// `[memory]` and `[channel]`: their policies.
+    pub policies: toml::Table,
+}
+
+/// The kernel function and what else a configuration file may say of it.
+fn override_value(o: &Override) -> toml::Value {
+    let function = FUNCTIONS
+        .get(usize::from(o.function))
+        .map_or_else(|| format!("number {}", o.function), |f| f.name.to_owned());
+    let mut table = toml::Table::new();
+    if o.mapped != AS_THEY_ARE {
+        let args = o.args.iter().take(usize::from(o.mapped)).enumerate();
+        let args = args.map(|(i, &a)| match o.constants >> i & 1 {
+            0 => toml::Value::Integer(a),
+            _ => toml::Table::from_iter([("constant".to_owned(), toml::Value::Integer(a))]).into(),
+        });
+        table.insert("args".to_owned(), args.collect::<Vec<_>>().into());
+    }
+    if o.flags & OPTIONAL != 0 && o.set == 0 {
+        table.insert("optional".to_owned(), true.into());
+    }
+    if table.is_empty() {
+        return function.into();
+    }
+    table.insert("function".to_owned(), function.into());
+    table.into()
+}
+
+fn call_value(c: &Call) -> toml::Value {
+    match c.policy {
+        FORWARD => "forward".into(),
+        LOCAL => "local".into(),
+        _ => {
+            let error = names::error(i32::from(c.error)).unwrap_or("?");
+            toml::Table::from_iter([("deny".to_owned(), error.into())]).into()
+        }
+    }
+}
+
+fn policies(blob: &Blob) -> toml::Table {
+    let named = |names: &[&'static str], n: u8| names.get(usize::from(n).checked_sub(1)?).copied();
+    [
+        ("memory", named(MEMORY_POLICIES, blob.header.memory)),
+        ("channel", named(CHANNEL_POLICIES, blob.header.channel)),
+    ]
+    .into_iter()
+    .filter_map(|(key, policy)| Some((key.to_owned(), policy?.into())))
+    .collect()
 }
 
 /// Finds the parts of a hybrid.
@@ -113,7 +174,19 @@ pub fn find<S: Source + ?Sized>(elf: &Elf, source: &S) -> Result<Hybrid> {
                     .is_some()
         })
         .ok_or_else(|| broken("its payload is not there"))?;
+    let config = match info.config_delta {
+        0 => None,
+        delta => {
+            let size = usize::try_from(info.config_size).ok();
+            let size = size.filter(|&s| s <= CONFIG_MAX);
+            let at = desc.info_vaddr.wrapping_add_signed(delta);
+            let bytes = size.map(|s| read(at, s)).transpose()?.flatten();
+            let blob = bytes.and_then(|b| Blob::read(&b));
+            Some(blob.ok_or_else(|| broken("its configuration is not there"))?)
+        }
+    };
     Ok(Hybrid {
+        config,
         active: elf.header.e_entry == desc.info_vaddr.wrapping_add(STUB_ENTRY_OFFSET),
         desc,
         options,
@@ -130,6 +203,15 @@ pub fn inspect<S: Source + ?Sized>(source: &S) -> Result<Report> {
     let d = hybrid.desc;
     let options = toml::from_str(&hybrid.options)
         .map_err(|e| Error::Elf(format!("a broken hybrid: its options: {}", e.message())))?;
+    let config = hybrid.config.as_ref();
+    let listed = config.into_iter().flat_map(|c| &c.overrides);
+    let overrides = listed.map(|(name, o)| (name.clone(), override_value(o)));
+    let calls = config.into_iter().flat_map(|c| &c.calls);
+    let syscalls = calls.map(|c| {
+        let number = c.number as usize;
+        let name = names::name(number).map_or_else(|| number.to_string(), str::to_owned);
+        (name, call_value(c))
+    });
     Ok(Report {
         kind: if d.flags == FLAG_LINKED {
             "linked"
@@ -145,8 +227,9 @@ pub fn inspect<S: Source + ?Sized>(source: &S) -> Result<Report> {
         payload_size: d.payload_size,
         payload_version: wire::padded_text(&d.payload_version),
         options,
-        // None can be built in yet, see `options`.
-        overrides: toml::Table::new(),
+        overrides: overrides.collect(),
+        syscalls: syscalls.collect(),
+        policies: config.map(policies).unwrap_or_default(),
     })
 }
 
@@ -176,6 +259,13 @@ impl fmt::Display for Report {
             Ok(())
         };
         list(f, "options:", &self.options)?;
-        list(f, "overrides:", &self.overrides)
+        list(f, "overrides:", &self.overrides)?;
+        if !self.syscalls.is_empty() {
+            list(f, "system calls:", &self.syscalls)?;
+        }
+        if !self.policies.is_empty() {
+            list(f, "policies:", &self.policies)?;
+        }
+        Ok(())
     }
 }

@@ -2,10 +2,11 @@
 
 use crate::args::LinkArgs;
 use crate::blobs::Blobs;
+use crate::config_blob::Blob;
 use crate::error::{Error, Result};
 use crate::options::Config;
 use crate::real::Wanted;
-use crate::{finish, object_file};
+use crate::{discover, finish, object_file};
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::fs::MemfdFlags;
 use std::ffi::{OsStr, OsString};
@@ -18,7 +19,7 @@ use std::process::{Command, ExitStatus};
 
 /// The real linker.
 pub const VAR_REAL: &str = "MV_LINK_REAL";
-/// The configuration file, unless `--mv-config=` names one.
+/// The configuration file, unless `--mv-config=` names one; without either it is looked for ([`discover`]).
 pub const VAR_CONFIG: &str = "MV_CONFIG";
 /// Set for the real linker to count how often this program called itself.
 const VAR_DEPTH: &str = "MV_LINK_DEPTH";
@@ -63,16 +64,18 @@ pub fn run(argv: &[OsString], blobs: &Blobs<'_>) -> Result<ExitStatus> {
         });
     }
 
-    let config = args.config.clone().or_else(|| {
+    let named = args.config.clone().or_else(|| {
         std::env::var_os(VAR_CONFIG)
             .filter(|c| !c.is_empty())
             .map(Into::into)
     });
-    let options = match config {
-        Some(file) => Config::read(&file)?.text(),
-        None => String::new(),
+    let near = || discover::config(&std::env::current_dir().ok()?);
+    let config = match named.or_else(near) {
+        Some(file) => Config::read(&file)?.for_output(args.output()),
+        None => Config::default(),
     };
-    let object = ObjectFile::new(&object_file::build(blobs, &options)?)?;
+    let blob = Blob::of(&config).map_or_else(Vec::new, |b| b.bytes());
+    let object = ObjectFile::new(&object_file::build(blobs, &config.text(), &blob)?)?;
     if args.format_changed {
         // gold and mold know no "default", GNU ld knows no "elf"; this all but lld know.
         command.arg("--format").arg(if is_lld(&linker) {
@@ -92,7 +95,7 @@ pub fn run(argv: &[OsString], blobs: &Blobs<'_>) -> Result<ExitStatus> {
     if let Some(file) = &args.dependency_file {
         forget_object(file, object.path())?;
     }
-    if let Err(e) = finish::finish(args.output()) {
+    if let Err(e) = finish::finish(args.output(), &config) {
         // A linker that fails leaves no output. Only a regular file gets here.
         let _ = std::fs::remove_file(args.output());
         return Err(e);

@@ -10,6 +10,8 @@
 pub mod args;
 pub mod blobs;
 pub mod cli;
+pub mod config_blob;
+pub mod discover;
 pub mod doctor;
 pub mod elf;
 pub mod error;
@@ -23,8 +25,10 @@ pub mod output;
 pub mod payload;
 pub mod predict;
 pub mod real;
+pub mod resolve;
 pub mod restore;
 pub mod rewrite;
+pub mod sets;
 pub mod table;
 pub mod wire;
 

@@ -20,6 +20,7 @@ const PAYLOAD_ALIGN: u64 = 4096;
 /// Offsets in the information block of the fields that the linker fills.
 const PAYLOAD_DELTA: u64 = 16;
 const OPTIONS_DELTA: u64 = 40;
+const CONFIG_DELTA: u64 = 56;
 /// Offset in the note's descriptor of a field that carries the reference to the stub until the output is finished.
 const INFO_VADDR: u64 = 16;
 
@@ -32,15 +33,17 @@ const GNU_PROPERTY: [u8; 32] = [
     0, // GNU_PROPERTY_X86_FEATURE_1_AND: IBT, SHSTK
 ];
 
-/// Builds the object with `options` (TOML text) in its note.
+/// Builds the object with `options` (TOML text) in its note, and the configuration blob `config` (empty: none) behind the payload.
 ///
 /// # Errors
 /// [`Error::Blob`] if the blobs are not what they should be.
-pub fn build(blobs: &Blobs<'_>, options: &str) -> Result<Vec<u8>> {
+pub fn build(blobs: &Blobs<'_>, options: &str, config: &[u8]) -> Result<Vec<u8>> {
     let header = blobs.check()?;
     let mut info = wire::read_info(blobs.stub).ok_or(Error::Blob("the stub is too short"))?;
     info.payload_size = blobs.payload.len() as u64;
     info.options_size = options.len() as u64;
+    info.config_size = config.len() as u64;
+    let (payload, config_at) = blobs.payload_with(config);
     let mut stub = blobs.stub.to_vec();
     stub[..wire::INFO_SIZE].copy_from_slice(&wire::info_bytes(&info));
     let note = note::build_main(
@@ -77,7 +80,7 @@ pub fn build(blobs: &Blobs<'_>, options: &str) -> Result<Vec<u8>> {
         PAYLOAD_SECTION,
         SHT_PROGBITS,
         SHF_ALLOC,
-        blobs.payload,
+        &payload,
         PAYLOAD_ALIGN,
     );
     let note = section(NOTE_SECTION, SHT_NOTE, SHF_ALLOC, &note, note::ALIGN as u64);
@@ -106,6 +109,9 @@ pub fn build(blobs: &Blobs<'_>, options: &str) -> Result<Vec<u8>> {
     if !options.is_empty() {
         let text = (note::DESC_OFFSET + wire::DESC_SIZE) as u64;
         refer(stub, OPTIONS_DELTA, note, OPTIONS_DELTA + text)?;
+    }
+    if !config.is_empty() {
+        refer(stub, CONFIG_DELTA, payload, CONFIG_DELTA + config_at)?;
     }
     refer(note, note::DESC_OFFSET as u64 + INFO_VADDR, stub, 0)?;
     object

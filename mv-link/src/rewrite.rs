@@ -19,9 +19,12 @@
 //! first segment's, which a gap in the file gives (up to [`GAP_MAX`]).
 
 use crate::blobs::Blobs;
+use crate::config_blob::Blob;
 use crate::elf::{Elf, HEADER_SIZE, SECTION_SIZE, SEGMENT_SIZE};
 use crate::error::{Error, Result};
 use crate::note::{self, RESTORE_TYPE};
+use crate::options::Config;
+use crate::resolve;
 use crate::restore::Restore;
 use crate::table::{self, Table, Unit};
 use crate::wire;
@@ -70,11 +73,13 @@ pub struct Rewritten {
     pub table: Table,
 }
 
-/// Makes a hybrid of the executable `input`; `options` is TOML text for the note.
+/// Makes a hybrid of the executable `input` as `config` says.
 ///
 /// # Errors
-/// [`Error::Elf`] if the input is broken or no program, [`Error::Refused`] if it is fine but cannot be, or is already, a hybrid.
-pub fn hybridize(input: &[u8], blobs: &Blobs<'_>, options: &str) -> Result<Rewritten> {
+/// [`Error::Elf`] if the input is broken or no program, [`Error::Refused`] if it is fine but cannot be, or is already, a hybrid,
+/// [`Error::Config`] if an override cannot be had.
+pub fn hybridize(input: &[u8], blobs: &Blobs<'_>, config: &Config) -> Result<Rewritten> {
+    let options = &config.text()[..];
     let payload_header = blobs.check()?;
     let elf = Elf::parse(input)?;
     elf.require_program()?;
@@ -121,7 +126,11 @@ pub fn hybridize(input: &[u8], blobs: &Blobs<'_>, options: &str) -> Result<Rewri
         (note::DESC_OFFSET + wire::DESC_SIZE + options.len()).next_multiple_of(note::ALIGN);
     let notes_size = (main_size + restore.len()) as u64;
     let payload_at = up(notes_at + notes_size, PAGE)?;
-    let read_size = payload_at + blobs.payload.len() as u64;
+    let mut blob = Blob::of(config);
+    let config_size = blob.as_ref().map_or(0, |b| b.bytes().len());
+    let (_, config_at) = blobs.payload_with(&vec![0; config_size]);
+    let payload_size = config_at + config_size as u64;
+    let read_size = payload_at + payload_size;
     let stub_at = up(read_size, PAGE)?;
     let stub_size = blobs.stub.len() as u64;
     let end = layout
@@ -156,6 +165,14 @@ pub fn hybridize(input: &[u8], blobs: &Blobs<'_>, options: &str) -> Result<Rewri
     if !options.is_empty() {
         info.options_delta = delta(notes_at + (note::DESC_OFFSET + wire::DESC_SIZE) as u64);
         info.options_size = options.len() as u64;
+    }
+
+    let mut config_bytes = Vec::new();
+    if let Some(blob) = &mut blob {
+        resolve::fill(input, info_vaddr, config, blob)?;
+        config_bytes = blob.bytes();
+        info.config_delta = delta(payload_at + config_at);
+        info.config_size = config_size as u64;
     }
 
     let segment = |p_type, p_flags, at: u64, size: u64, p_align| ProgramHeader {
@@ -220,7 +237,7 @@ pub fn hybridize(input: &[u8], blobs: &Blobs<'_>, options: &str) -> Result<Rewri
     out.extend(note);
     out.extend(restore);
     out.resize((layout.offset + payload_at) as usize, 0);
-    out.extend(blobs.payload);
+    out.extend(blobs.payload_with(&config_bytes).0);
     out.resize((layout.offset + stub_at) as usize, 0);
     out.extend(wire::info_bytes(&info));
     out.extend(&blobs.stub[wire::INFO_SIZE..]);
@@ -244,13 +261,7 @@ pub fn hybridize(input: &[u8], blobs: &Blobs<'_>, options: &str) -> Result<Rewri
             ),
             (
                 PAYLOAD_SECTION,
-                section(
-                    SHT_PROGBITS,
-                    0,
-                    payload_at,
-                    blobs.payload.len() as u64,
-                    PAGE,
-                ),
+                section(SHT_PROGBITS, 0, payload_at, payload_size, PAGE),
             ),
             (
                 STUB_SECTION,

@@ -40,8 +40,10 @@ pub fn info_bytes(b: &InfoBlock) -> [u8; INFO_SIZE] {
     out[32..40].copy_from_slice(&b.entry_delta.to_le_bytes());
     out[40..48].copy_from_slice(&b.options_delta.to_le_bytes());
     out[48..56].copy_from_slice(&b.options_size.to_le_bytes());
+    out[56..64].copy_from_slice(&b.config_delta.to_le_bytes());
+    out[64..72].copy_from_slice(&b.config_size.to_le_bytes());
     for (i, r) in b.reserved.iter().enumerate() {
-        out[56 + 8 * i..64 + 8 * i].copy_from_slice(&r.to_le_bytes());
+        out[72 + 8 * i..80 + 8 * i].copy_from_slice(&r.to_le_bytes());
     }
     out
 }
@@ -58,7 +60,9 @@ pub fn read_info(bytes: &[u8]) -> Option<InfoBlock> {
         entry_delta: f.i64()?,
         options_delta: f.i64()?,
         options_size: f.u64()?,
-        reserved: [0; 9],
+        config_delta: f.i64()?,
+        config_size: f.u64()?,
+        reserved: [0; 7],
     };
     for r in &mut b.reserved {
         *r = f.u64()?;

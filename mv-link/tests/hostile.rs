@@ -5,6 +5,7 @@ mod common;
 use common::Dir;
 use mv_link::blobs::tiny;
 use mv_link::elf::Elf;
+use mv_link::options::Config;
 use mv_link::{finish, inspect, restore, rewrite};
 use proptest::prelude::*;
 use std::fs;
@@ -22,11 +23,19 @@ fn samples() -> &'static [Vec<u8>] {
                 .success()
         );
         let plain = fs::read(d.path("plain")).expect("read");
-        let rewritten = rewrite::hybridize(&plain, &tiny::blobs(), "")
+        let rewritten = rewrite::hybridize(&plain, &tiny::blobs(), &Config::default())
             .expect("hybrid")
             .bytes;
         vec![plain, rewritten, fs::read(d.path("linked")).expect("read")]
     })
+}
+
+/// One that has something to look for in any file.
+fn config() -> Config {
+    Config::parse(
+        "sets = ['malloc']\n[options]\nplatform = 'auto'\n[overrides]\nunused = { function = 'hrt_cycles', optional = true }\n",
+    )
+    .expect("good")
 }
 
 /// All operations on `bytes`; what they make must be sound.
@@ -35,7 +44,7 @@ fn all(bytes: &[u8]) {
     if let Ok(out) = restore::strip_hybrid(bytes) {
         Elf::parse(&out[..]).expect("an ELF file again");
     }
-    if let Ok(out) = rewrite::hybridize(bytes, &tiny::blobs(), "platform = \"auto\"\n") {
+    if let Ok(out) = rewrite::hybridize(bytes, &tiny::blobs(), &config()) {
         let report = inspect::inspect(&out.bytes[..]).expect("a hybrid");
         assert!(report.active);
         let back = restore::strip_hybrid(&out.bytes).expect("undone");
@@ -43,7 +52,7 @@ fn all(bytes: &[u8]) {
     }
     let file = tempfile::NamedTempFile::new().expect("tempfile");
     fs::write(file.path(), bytes).expect("write");
-    let _ = finish::finish(file.path());
+    let _ = finish::finish(file.path(), &config());
 }
 
 /// Offsets that matter more often than their share of a file: the header and the tables.

@@ -342,10 +342,13 @@ fn configuration() {
     d.check_hello("out");
     let _ = fs::remove_file(d.path("out"));
     for (config, says) in [
-        ("[options]\nplatform = 3\n", "platform"),
         (
-            "[overrides]\nopen = 'hrt_open'\n",
-            "overrides are not supported by this payload version",
+            "[options]\nplatform = 3\n",
+            "multiverse.toml:2:12: this must be a string",
+        ),
+        (
+            "[overrides]\nopen = 'hrt_cycle'\n",
+            "multiverse.toml:2:8: unknown kernel function 'hrt_cycle' (did you mean 'hrt_cycles'?)",
         ),
     ] {
         let out = link(config);

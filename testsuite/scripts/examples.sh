@@ -40,6 +40,13 @@ example() {
 }
 
 example hello hello 'make CC=cc' 'make'
+example overrides lists 'make CC=cc' 'make'
+(cd "$SCRATCH/hybrid/overrides" && rm -f "$JSON" && HRT_PLATFORM=hosted HRT_STATS=$JSON timeout 30 ./lists) >"$SCRATCH/printed" 2>&1 || true
+if grep -q '"zeroed":{"function":"hrt_calloc","places":1,"calls":5120000}' "$JSON" && grep -q '"ticks":{"function":"hrt_cycles","places":1,"calls":2}' "$JSON"; then
+    ok example-overrides-calls
+else
+    fail example-overrides-calls "the statistics do not count the calls of zeroed and ticks"
+fi
 if command -v cmake >/dev/null; then
     example cmake build/words 'cmake -B build && cmake --build build' 'cmake -B build -DCMAKE_CXX_COMPILER=mv-c++ && cmake --build build'
 else

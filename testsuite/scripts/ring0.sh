@@ -155,6 +155,17 @@ judge_command() {
     fi
 }
 
+# judge_panic: a program that takes the exception handlers from its virtual CPU ends by SIGABRT, with a report.
+judge_panic() {
+    if [ "$(status kvm-panic)" = 134 ] && grep -q 'exit: reason 8 (shutdown' "$(result kvm-panic err)" &&
+        grep -q 'limit 0000000000000000$' "$(result kvm-panic err)"; then
+        ok ring0-kvm-panic
+    else
+        fail ring0-kvm-panic "status $(status kvm-panic)"
+        show kvm-panic
+    fi
+}
+
 # judge NAME PLATFORM: as the plain run, and where it says.
 judge() {
     local name=$1 label="$1 $2" why='' stats other
@@ -223,6 +234,10 @@ command_line kvm-device 'ls -l /dev/kvm'
 cc -O1 -static -o "$SCRATCH/guest" "$RING0_DIR/guest.c"
 put "$SCRATCH/guest" /t/guest
 command_line kvm-guest '/t/guest'
+if [ "${MV_RING0_KVM:-0}" = 1 ]; then
+    c panic dynamic-pie "$ROOT/testsuite/days/panic.c"
+    command_line kvm-panic 'HRT_PLATFORM=kvm HRT_RING=0 /t/hybrid/panic shutdown'
+fi
 
 CASES=()
 if [ -n "$CORPUS" ]; then
@@ -293,6 +308,9 @@ else
 fi
 judge_command kvm-device '^crw.* 10, *232 .*/dev/kvm$'
 judge_command kvm-guest '^port 0x42: 42$'
+if [ "${MV_RING0_KVM:-0}" = 1 ]; then
+    judge_panic
+fi
 for name in "${NAMES[@]}"; do
     if [ "$(status "$name plain")" = "${WANT[$name]}" ]; then
         ok "ring0-$name-plain"

@@ -302,6 +302,11 @@ pub fn executable(
     };
     let out = cache.join(kind).join(format!("{key:016x}"));
     made_once(&out, |made| {
+        if toolchain.is_some() && !program.directives.toml.is_empty() {
+            let config = made.with_extension("toml");
+            std::fs::write(&config, &program.directives.toml)?;
+            env.push(("MV_CONFIG", config.into()));
+        }
         checked(
             Command::new(&compiler)
                 .args(&args)

@@ -12,6 +12,7 @@
 //! | `limit: N` | seconds until it is ended as hung | 20 |
 //! | `env: K=V` | one more environment variable; may be repeated | |
 //! | `flags: F...` | for the compiler, after the source | none |
+//! | `toml: LINE` | a line of the hybrid's configuration file; may be repeated | none |
 //! | `with: OUT = SRC FLAGS...` | builds `lib/SRC` plainly to `OUT` (`*.so`: shared) in the run's directory; may be repeated | |
 //! | `files: F...` | files made by the program, compared | none |
 //! | `hosted-line: OLD => NEW` | a documented difference: this line of output is another one on `hosted` | |
@@ -169,6 +170,8 @@ pub struct Directives {
     pub env: Vec<(String, String)>,
     /// Flags for the compiler.
     pub flags: Vec<String>,
+    /// The configuration file of the hybrid.
+    pub toml: String,
     /// Helpers to build.
     pub with: Vec<Helper>,
     /// Files to compare.
@@ -198,6 +201,7 @@ impl Default for Directives {
             limit: Duration::from_secs(20),
             env: Vec::new(),
             flags: Vec::new(),
+            toml: String::new(),
             with: Vec::new(),
             files: Vec::new(),
             hosted_lines: Vec::new(),
@@ -283,6 +287,10 @@ impl Directives {
                 self.env.push((k.to_owned(), v.to_owned()));
             }
             "flags" => self.flags.extend(words(value)),
+            "toml" => {
+                self.toml.push_str(value);
+                self.toml.push('\n');
+            }
             "with" => {
                 let (out, rest) = value.split_once('=').context("want OUT = SOURCE FLAGS")?;
                 let mut rest = words(rest).into_iter();
@@ -314,6 +322,7 @@ mod tests {
         let d = Directives::parse(
             "// A comment.\n//@ args: a b\n//@ stdin: x\\ny\n//@ variants: static musl\n//@ exit: 3\n//@ limit: 5\n\
              //@ env: A=b=c\n//@ flags: -pthread\n//@ files: f\n//@ with: l.so = l.c -O2\n//@ hosted-line: a => b\n\
+             //@ toml: [a]\n//@ toml: b = 'c: d'\n\
              //@ stats: by_number.39.local >= 1\n//@ stats: none it dies\n//@ signal: SIGSEGV\nint main;\n",
         )
         .unwrap();
@@ -324,6 +333,7 @@ mod tests {
         assert_eq!(d.limit, Duration::from_secs(5));
         assert_eq!(d.env, [("A".to_owned(), "b=c".to_owned())]);
         assert_eq!(d.with[0].source, "l.c");
+        assert_eq!(d.toml, "[a]\nb = 'c: d'\n");
         assert_eq!(d.hosted_lines, [("a".to_owned(), "b".to_owned())]);
         assert!(d.no_stats && d.stats.len() == 1);
     }

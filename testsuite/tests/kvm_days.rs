@@ -350,6 +350,8 @@ impl Days {
                 for (name, variant) in [
                     ("probe", Variant::StaticPie),
                     ("busy", Variant::DynamicPie),
+                    ("channel", Variant::DynamicPie),
+                    ("panic", Variant::DynamicPie),
                     ("jail", Variant::Static),
                 ] {
                     let source = self.root.join("days").join(name).with_extension("c");
@@ -589,6 +591,108 @@ impl Days {
         }
         ensure!(!text.is_empty(), "no statistics");
         Ok(Completion::Completed)
+    }
+
+    /// The kernel that cannot go on says why and where, and the process ends by SIGABRT, with a core dump if abort(3) makes one.
+    fn panic(&self, what: &str, ring: &str, words: &[&str]) -> Result<Completion> {
+        const CANNOT: i32 = 77;
+        self.build()?;
+        if let Some(why) = self.no_kvm()? {
+            return skip(&why);
+        }
+        let run = |kind: &str, what: &str| -> Result<std::process::Output> {
+            let dir = tempfile::tempdir_in(&self.scratch)?;
+            let script = format!(
+                "ulimit -c unlimited; exec {} {what}",
+                self.program(kind, "panic").display()
+            );
+            Command::new("sh")
+                .args(["-c", &script])
+                .current_dir(dir.path())
+                .env_clear()
+                .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+                .env("HRT_PLATFORM", "kvm")
+                .env("HRT_RING", ring)
+                .stdin(Stdio::null())
+                .output()
+                .context("starting sh")
+        };
+        let aborted = run("plain", "abort")?;
+        let have = run("hybrid", what)?;
+        let stderr = String::from_utf8_lossy(&have.stderr).into_owned();
+        if ring == "0" && have.status.code() == Some(CANNOT_RUN) && stderr.contains("HRT_RING=0") {
+            return skip(stderr.trim());
+        }
+        ensure!(have.status.code() != Some(CANNOT), "{have:?}");
+        ensure!(
+            have.status.signal() == Some(6)
+                && have.status.core_dumped() == aborted.status.core_dumped()
+                && have.stdout.is_empty(),
+            "plain abort: {:?}; {have:?}",
+            aborted.status
+        );
+        let first = stderr.lines().next().unwrap_or_default();
+        ensure!(
+            first.starts_with("multiverse: HRT kernel panic: "),
+            "{stderr}"
+        );
+        for word in words {
+            ensure!(stderr.contains(word), "no {word:?} in\n{stderr}");
+        }
+        Ok(Completion::Completed)
+    }
+
+    /// How many calls of `channel.c`, executed by `by`, went through the polled channel.
+    fn polled(&self, by: &[&str], channel: &str) -> Result<u64> {
+        let stats = tempfile::NamedTempFile::new_in(&self.scratch)?;
+        let mut command = self.command("hybrid", "kvm");
+        command
+            .env("HRT_STATS", stats.path())
+            .env("HRT_CHANNEL", channel)
+            .args(by);
+        let outcome = Outcome::of(command.arg("./channel"))?;
+        ensure!(outcome.status == PROBE, "{outcome:?}");
+        let line: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(stats.path())?)?;
+        let of = |key: &str| {
+            line[key]
+                .as_u64()
+                .with_context(|| format!("no {key}: {line}"))
+        };
+        let calls = line["by_number"]["110"][1].as_u64().unwrap_or(0);
+        ensure!(calls == 40_001, "not all calls were counted: {line}");
+        let polled = of("channel")?;
+        ensure!(of("exits")? + polled >= calls, "calls went nowhere: {line}");
+        Ok(polled)
+    }
+
+    /// The polled channel takes calls where there is a core for it, and only there.
+    fn channel(&self) -> Result<Completion> {
+        self.build()?;
+        if let Some(why) = self.no_kvm()? {
+            return skip(&why);
+        }
+        let off = self.polled(&[], "0")?;
+        ensure!(off == 0, "HRT_CHANNEL=0: {off} calls through it");
+        let one = [
+            "sh",
+            "-c",
+            "exec taskset -c \"$(taskset -cp $$ | sed 's/.*[ ,-]//')\" \"$@\"",
+            "sh",
+        ];
+        let alone = self.polled(&one, "1")?;
+        ensure!(alone == 0, "one core: {alone} calls through it");
+        if std::thread::available_parallelism()?.get() < 2 {
+            return skip("there is one core only");
+        }
+        // The cores may be busy with something else for a while.
+        for _ in 0..10 {
+            if self.polled(&[], "1")? >= 1000 {
+                return Ok(Completion::Completed);
+            }
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        bail!("no core was free for the channel, ten times")
     }
 
     /// A program with more rights than its caller (AT_SECURE) obeys no variable, and says nothing.
@@ -916,6 +1020,27 @@ fn trials(days: &Arc<Days>) -> Vec<Trial> {
         }
     }
     all.push(("bad_setting".to_owned(), Box::new(Days::bad_setting)));
+    all.push(("channel".to_owned(), Box::new(Days::channel)));
+    all.push((
+        "panic_partner".to_owned(),
+        Box::new(|days: &Days| {
+            let words = [
+                "signal 11 in the partner",
+                "backtrace",
+                "payload+0x",
+                "guest",
+                "efer",
+            ];
+            days.panic("partner", "3", &words)
+        }),
+    ));
+    all.push((
+        "panic_shutdown".to_owned(),
+        Box::new(|days: &Days| {
+            let words = ["reason 8 (shutdown", "backtrace", "guest", "efer"];
+            days.panic("shutdown", "0", &words)
+        }),
+    ));
     for ring in [0, 3] {
         all.push((format!("ring::{ring}"), Box::new(move |d| d.ring(ring))));
     }

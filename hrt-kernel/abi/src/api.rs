@@ -17,6 +17,8 @@ pub mod op {
     pub const FAULT_HANDLER: usize = 2;
     /// The address of the kernel function (`crate::functions`) whose number is the second argument.
     pub const FUNCTION: usize = 3;
+    /// ld.so has loaded or unloaded libraries; returns 0. For the payload's own use.
+    pub const LIBRARIES_CHANGED: usize = 64;
 }
 
 /// What the kernel is and does here.

@@ -5,6 +5,7 @@
 #![cfg_attr(not(test), no_std)]
 
 pub mod api;
+pub mod config;
 pub mod functions;
 pub mod kvm;
 
@@ -23,7 +24,7 @@ pub const NOTE_NAME: &[u8] = b"Multiverse\0";
 pub const NOTE_TYPE: u32 = 1;
 /// Section names that the added object uses.
 pub const STUB_SECTION: &str = ".text.multiverse";
-/// Section of the payload blob.
+/// Section of the payload blob, and of the configuration blob after it.
 pub const PAYLOAD_SECTION: &str = ".rodata.multiverse";
 /// Section of the note.
 pub const NOTE_SECTION: &str = ".note.multiverse";
@@ -90,8 +91,12 @@ pub struct InfoBlock {
     pub options_delta: i64,
     /// Size of the options blob in bytes.
     pub options_size: u64,
+    /// Where the configuration blob is ([`config`]; 0: none).
+    pub config_delta: i64,
+    /// Size of the configuration blob in bytes.
+    pub config_size: u64,
     /// Zero.
-    pub reserved: [u64; 9],
+    pub reserved: [u64; 7],
 }
 
 /// Fixed part of the descriptor of `.note.multiverse`; the build options follow it as TOML text of `options_size` bytes.

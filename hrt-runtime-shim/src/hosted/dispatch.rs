@@ -9,12 +9,14 @@ use super::threads;
 use crate::kernel::asm::{hrt_exit_thread, int80};
 use crate::kernel::block::{self, Block};
 use crate::kernel::slots::{self, Slot};
-use crate::kernel::{CONFINED, TRAPS, api, children, jail, modules, observe, patch, user};
+use crate::kernel::{
+    CONFINED, TRAPS, api, children, jail, memory, modules, observe, patch, policy, user,
+};
 use crate::raw::{self, errno, map, nr};
 use crate::report;
 use core::sync::atomic::Ordering;
 use hrt_kernel::bpf;
-use hrt_kernel::classes::{self, Class};
+use hrt_kernel::classes::Class;
 
 /// Where a call goes after the kernel is left.
 enum Next {
@@ -43,7 +45,7 @@ pub unsafe extern "C" fn hrt_dispatch(frame: *mut Frame) {
     if observe::counting() {
         observe::count(b, number);
     }
-    let next = match classes::class(number) {
+    let next = match policy::class(number) {
         Class::Local => local(b, number),
         Class::Forward => Next::Forward,
         // SAFETY: the entry's promise.
@@ -138,6 +140,9 @@ pub fn trace_interrupted(s: &Spill, result: u64) {
 }
 
 fn local(b: *mut Block, number: usize) -> Next {
+    if let Some(error) = policy::denied(number) {
+        return Next::Done(raw::err(error));
+    }
     if CONFINED.load(Ordering::Relaxed) {
         // The jail may have something to say about it.
         return Next::Forward;
@@ -165,19 +170,31 @@ unsafe fn mediate(b: *mut Block, f: &mut Frame, slot: Slot, number: usize) -> Op
             if modules::ends_code(a2) {
                 modules::forget(a0, a1);
             }
-            Next::Forward
+            served(number, &args)
         }
         nr::MUNMAP => {
             modules::forget(a0, a1);
-            Next::Forward
+            served(number, &args)
         }
         nr::MREMAP => {
             modules::forget(a0, a1);
             if a3 & 2 != 0 {
                 modules::forget(a4, a2); // MREMAP_FIXED
             }
-            Next::Forward
+            served(number, &args)
         }
+        nr::BRK
+        | nr::MSYNC
+        | nr::MINCORE
+        | nr::MADVISE
+        | nr::MLOCK
+        | nr::MLOCK2
+        | nr::MLOCKALL
+        | nr::MBIND
+        | nr::SHMAT
+        | nr::USERFAULTFD
+        | nr::SETRLIMIT
+        | nr::PRLIMIT64 => served(number, &args),
         nr::RT_SIGACTION => Next::Done(signals::sigaction(a0, a1, a2, a3)),
         nr::RT_SIGPROCMASK => Next::Done(signals::sigprocmask(a0, a1, a2, a3)),
         nr::RT_SIGPENDING => Next::Done(signals::sigpending(b, a0, a1)),
@@ -278,7 +295,7 @@ fn mmap(args: &[usize; 6]) -> Next {
         modules::forget(addr, len);
     }
     if !modules::is_code(prot, flags) {
-        return Next::Forward;
+        return served(nr::MMAP, args);
     }
     // SAFETY: the program asked for it.
     let r = unsafe { raw::syscall6(nr::MMAP, *args) };
@@ -286,6 +303,13 @@ fn mmap(args: &[usize; 6]) -> Next {
         modules::mapped(r as usize, len);
     }
     Next::Done(r)
+}
+
+/// A call that has to do with memory.
+fn served(number: usize, args: &[usize; 6]) -> Next {
+    // SAFETY: the program asked for it.
+    let linux = |args: &[usize; 6]| unsafe { raw::syscall6(number, *args) };
+    memory::serve(number, args, linux).map_or(Next::Forward, Next::Done)
 }
 
 /// A call that puts the signal mask at `mask` in place while it waits: SIGSYS is taken out, for the dispatch.
@@ -334,6 +358,7 @@ fn confine(strict: bool, program: usize) {
     if ![nr::OPEN, nr::WRITE, nr::CLOSE].into_iter().all(&allows) {
         observe::forbid();
     }
+    memory::retire();
     if !allows(nr::RT_SIGRETURN) {
         // A trap could not be returned from.
         super::dispatch_off();
@@ -361,7 +386,7 @@ pub fn trapped(b: *mut Block, c: &Context, arch: u32) {
     drop(lock);
     // No slot is left. What is sent on as it is can be made from here.
     let number = rax as u32 as usize;
-    match classes::class(number) {
+    match policy::class(number) {
         Class::Mediated => {
             report::fatal("too many system-call sites (the program makes new ones all the time)")
         }

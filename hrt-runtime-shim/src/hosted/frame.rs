@@ -298,12 +298,18 @@ hrt_signal_kept:                    /* from here on r12 is the ucontext: see pro
     subq    {island}(%rip), %rcx
     cmpq    $4096, %rcx
     jb      4f
-    leaq    {handlers}(%rip), %r11
+    cmpl    $11, %edi               /* SIGSEGV */
+    jne     3f
+    cmpl    $2, 8(%rsi)             /* SEGV_ACCERR: perhaps of memory that only the kernel has */
+    jne     3f
+    cmpq    $0, {kept}(%rip)
+    jne     4f
+3:  leaq    {handlers}(%rip), %r11
     movq    (%r11,%rax,8), %r11
     incq    %gs:{SIGNALS}
     xorl    %eax, %eax
     jmpq    *%r11
-    /* On the program's stack, out of the payload: the context must be put right before another signal's handler runs. */
+    /* On the program's stack, out of the payload: what the handler sees must be put right before another signal's handler runs. */
 4:  movq    %rdi, %r13
     movq    %rsi, %r14
     movl    %eax, %r15d
@@ -407,5 +413,6 @@ hrt_sigsys:
     handlers = sym crate::kernel::actions::HANDLER_ADDRESSES,
     in_kernel = sym super::signals::hrt_signal_in_kernel,
     sigsys = sym super::signals::hrt_sigsys_rust,
+    kept = sym crate::kernel::memory::KEPT,
     options(att_syntax)
 );

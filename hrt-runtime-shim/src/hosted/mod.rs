@@ -11,9 +11,12 @@ mod signals;
 mod threads;
 
 use crate::entry::Context;
-use crate::kernel::{IMAGE, IMAGE_SIZE, begin, name_memory, set_up, undo};
+use crate::kernel::{
+    IMAGE, IMAGE_SIZE, begin, name_memory, observe, overrides, policy, set_up, undo,
+};
 use crate::raw::{self, nr};
 use core::sync::atomic::Ordering;
+use hrt_kernel::classes::Class;
 use hrt_kernel::platform::{Machine, Platform};
 
 const PR_SET_SYSCALL_USER_DISPATCH: usize = 59;
@@ -60,13 +63,17 @@ impl Machine for Hosted {
             unsafe { undo() };
             return Err("Linux has no Syscall User Dispatch here (it came with Linux 5.11)");
         }
-        set_up(Self::PLATFORM, context, Some(kernel_entry()));
+        // When a report or a trace was asked for, every call goes through the kernel.
+        set_up(Self::PLATFORM, context, kernel_entry(), |n| {
+            !observe::observed() && policy::class(n) == Class::Forward
+        });
         if signals::init(b) != 0 {
             dispatch_off();
             // SAFETY: no thread runs on the block.
             unsafe { undo() };
             return Err("Linux refuses a handler for SIGSYS");
         }
+        overrides::apply(context);
         name_memory();
         Ok(())
     }

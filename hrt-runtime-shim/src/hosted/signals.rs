@@ -14,7 +14,7 @@ use crate::kernel::asm::hrt_restorer;
 use crate::kernel::block::real_signal_stack;
 use crate::kernel::block::{self, Block};
 use crate::kernel::slots::{self, Slot};
-use crate::kernel::{Action, IMAGE, patch, user};
+use crate::kernel::{Action, IMAGE, memory, patch, user};
 use crate::raw::{self, nr};
 use crate::report;
 use core::cell::UnsafeCell;
@@ -27,6 +27,10 @@ pub const SIGSYS: usize = 31;
 pub const SIGSYS_BIT: u64 = 1 << (SIGSYS - 1);
 /// `si_code` of Syscall User Dispatch (`include/uapi/asm-generic/siginfo.h`).
 const SYS_USER_DISPATCH: i32 = 2;
+
+/// `si_code` of SIGSEGV (sigaction(2)): nothing is mapped, or not for that.
+const SEGV_MAPERR: i32 = 1;
+const SEGV_ACCERR: i32 = 2;
 
 /// The program's disposition of SIGSYS.
 static SIGSYS_ACTION: SharedAction = SharedAction(UnsafeCell::new(NO_ACTION));
@@ -528,6 +532,13 @@ pub unsafe extern "C" fn hrt_signal_in_kernel(
     }
     if !on_kernel_stack(b, c.get(reg::RSP)) {
         program_context(b, &c);
+        // SAFETY: the frame's own siginfo; a fault's address follows after padding (`struct siginfo`).
+        unsafe {
+            let at = info.add(4).cast::<usize>().read();
+            if sig == 11 && *info.add(2) == SEGV_ACCERR && memory::keeps(at) {
+                info.cast_mut().add(2).write(SEGV_MAPERR);
+            }
+        }
         let own = if action.flags & flag::NODEFER == 0 {
             1 << (sig - 1)
         } else {

@@ -6,6 +6,7 @@
 
 use super::frame::{self, FRAME_SIZE, Frame};
 use super::{dispatch_on, signals};
+use crate::functions::heap;
 use crate::kernel::block::{self, Block};
 use crate::kernel::children::{self, CloneArgs, flag};
 use crate::kernel::{CONFINED, patch, set_gs, slots};
@@ -139,9 +140,11 @@ unsafe fn copy(
 ) -> isize {
     block_signals(b);
     // Held, so that the child's copy of what it guards is whole.
+    let held = heap::before_fork();
     let lock = slots::lock();
     let r = call();
     drop(lock);
+    heap::after_fork(held, (r == 0).then_some(b));
     if r == 0 {
         // SAFETY: the calling thread's own block.
         unsafe { children::copied(b) };
@@ -185,8 +188,14 @@ pub fn end(b: *mut Block, last: impl FnOnce()) -> End {
                 return End::Signals;
             }
         }
-        if patch::THREADS.fetch_sub(1, Ordering::AcqRel) == 1 && (*b).borrowed == 0 {
+        heap::thread_ends(b);
+        let others = patch::THREADS.fetch_sub(1, Ordering::AcqRel) - 1;
+        if (*b).borrowed == 0 && others == crate::threads::helpers() {
             last();
+            if others != 0 {
+                // Only Linux threads of the kernel's are left, which would wait for ever.
+                raw::exit_group(0);
+            }
         }
     }
     End::Free

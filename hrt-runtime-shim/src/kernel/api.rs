@@ -1,6 +1,6 @@
 //! The part of the kernel's API (`hrt.h`) that every platform has.
 
-use super::user;
+use super::{overrides, user};
 use crate::functions;
 use crate::raw::{self, errno};
 use hrt_abi::api::{Info, op};
@@ -16,6 +16,10 @@ pub fn call(info: impl FnOnce() -> Info, args: &[usize; 6]) -> isize {
             Some(at) => at as isize,
             None => raw::err(errno::EINVAL),
         },
+        op::LIBRARIES_CHANGED => {
+            overrides::opened();
+            0
+        }
         _ => raw::err(errno::ENOSYS),
     }
 }

@@ -3,7 +3,9 @@
 //! Blocks are not unmapped once the program runs: a thread that ends marks its block free as the last thing before its `exit`, and the
 //! next thread takes it. In the child of a fork all blocks but the caller's are free.
 
+use crate::functions::heap;
 use crate::raw::{self, nr};
+use crate::threads::Local;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use hrt_kernel::classes::TABLE_SIZE;
@@ -13,12 +15,16 @@ pub const BLOCK_SIZE: usize = 64 * 1024;
 /// Where the signal stack starts in a block: SIGSYS, and handlers that ask for a signal stack, are entered there, so that
 /// the kernel needs nothing of the program's stack.
 pub const SIGNAL_STACK: usize = 8 * 1024;
+/// Where a page for the thread's polled channel is in a block, on `kvm` (`hosted` has its signal stack there): the one
+/// page that the program may write.
+pub const CHANNEL: usize = 28 * 1024;
 /// Where the kernel stack starts in a block; it reaches to the block's end.
-pub const KERNEL_STACK: usize = 28 * 1024;
+pub const KERNEL_STACK: usize = 32 * 1024;
 /// Blocks that are mapped at once.
 const CHUNK: usize = 4;
 /// Bytes of that mapping: one block more, for the alignment.
 const MAPPED: usize = (CHUNK + 1) * BLOCK_SIZE;
+const _: () = assert!(CHUNK * size_of::<Local>() <= 4096);
 
 /// `state` of a block that any thread may take.
 pub const FREE: u32 = 0;
@@ -61,11 +67,23 @@ pub struct Block {
     pub sigsys_info: [u64; 16],
     /// The program's own alternate signal stack (sigaltstack(2)).
     pub alt: AltStack,
+    /// Address of what kernel threads keep of this Linux thread (`threads::Local`), in memory that the program may write.
+    pub local: usize,
     /// 1 while a signal frame is moved to the program's stack.
     pub moving: u32,
     reserved: u32,
     /// The thread's page-fault handler on `kvm`, by its alias; 0: none.
     pub fault_area: u64,
+    /// Address of the thread's channel on `kvm`; 0: nobody polls. Read by the guest and written by the server at any time.
+    pub channel: u64,
+    /// Time stamp of the last call that came by an exit and might have gone through the channel.
+    pub channel_last: u64,
+    /// How many such came one soon after the other.
+    pub channel_count: u32,
+    /// 1 if the thread would have its channel opened.
+    pub channel_wanted: AtomicU32,
+    /// The thread's heap cache, in memory of the program's; 0: none. It stays with the block.
+    pub cache: usize,
     /// Next block in the list of all.
     next: AtomicPtr<Block>,
     /// Calls served, by number (counted only if a report was asked for).
@@ -121,6 +139,7 @@ pub mod offset {
     pub const DEFERRED_MASK: usize = 48;
     pub const SAVE: usize = 56;
     pub const SIGNALS: usize = 104;
+    pub const LOCAL: usize = 272;
 }
 
 const _: () = {
@@ -136,6 +155,7 @@ const _: () = {
     assert!(offset_of!(Block, deferred_mask) == offset::DEFERRED_MASK);
     assert!(offset_of!(Block, save) == offset::SAVE);
     assert!(offset_of!(Block, signals) == offset::SIGNALS);
+    assert!(offset_of!(Block, local) == offset::LOCAL);
     assert!(size_of::<Block>() <= SIGNAL_STACK);
 };
 
@@ -172,6 +192,7 @@ pub fn take() -> Result<*mut Block, isize> {
         {
             // SAFETY: the block is ours now.
             unsafe { reset(b) };
+            heap::give_cache(b);
             return Ok(b);
         }
     }
@@ -184,6 +205,12 @@ pub fn take() -> Result<*mut Block, isize> {
         FIRST.store(at as usize, Ordering::Relaxed);
     }
     let first = (at as usize).next_multiple_of(BLOCK_SIZE);
+    // What the alignment leaves, which is not the kernel's alone: at least a page on one side.
+    let rest = if first > at as usize {
+        at as usize
+    } else {
+        first + CHUNK * BLOCK_SIZE
+    };
     let mut mine = null_mut();
     for i in 0..CHUNK {
         let b = (first + i * BLOCK_SIZE) as *mut Block;
@@ -192,6 +219,7 @@ pub fn take() -> Result<*mut Block, isize> {
             (*b).this = b as usize;
             (*b).stack_top = b as usize + BLOCK_SIZE;
             (*b).alt = AltStack::NONE;
+            (*b).local = rest + i * size_of::<Local>();
             if i == 0 {
                 (*b).state.store(USED, Ordering::Relaxed);
                 mine = b;
@@ -206,6 +234,7 @@ pub fn take() -> Result<*mut Block, isize> {
             }
         }
     }
+    heap::give_cache(mine);
     Ok(mine)
 }
 
@@ -222,7 +251,11 @@ unsafe fn reset(b: *mut Block) {
         (*b).borrowed = 0;
         (*b).moving = 0;
         (*b).fault_area = 0;
+        (*b).channel = 0;
+        (*b).channel_count = 0;
+        (*b).channel_wanted.store(0, Ordering::Relaxed);
         (*b).alt = AltStack::NONE;
+        (*((*b).local as *mut Local)).reset();
     }
 }
 
@@ -233,6 +266,15 @@ unsafe fn reset(b: *mut Block) {
 pub unsafe fn give_back(b: *mut Block) {
     // SAFETY: the caller's promise.
     unsafe { (*b).state.store(FREE, Ordering::Release) }
+}
+
+/// Takes block `b` in the child of a fork, which has freed all but its own.
+///
+/// # Safety
+/// No thread may run on it.
+pub unsafe fn keep(b: *mut Block) {
+    // SAFETY: blocks in the list are mapped for ever.
+    unsafe { (*b).state.store(USED, Ordering::Relaxed) }
 }
 
 /// Unmaps the blocks of a process that was not hybridized after all.
@@ -251,6 +293,7 @@ pub unsafe fn discard() {
 /// In the child of a fork: no other thread exists, and nothing has been counted yet.
 pub fn after_fork(mine: *mut Block) {
     super::observe::after_fork();
+    super::overrides::after_fork();
     for b in all() {
         // SAFETY: blocks in the list are mapped for ever, and this is the only thread.
         unsafe {

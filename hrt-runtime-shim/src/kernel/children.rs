@@ -10,6 +10,8 @@ use core::sync::atomic::Ordering;
 #[allow(missing_docs)]
 pub mod flag {
     pub const VM: u64 = 0x100;
+    /// FS and FILES.
+    pub const SHARED: u64 = 0x600;
     pub const VFORK: u64 = 0x4000;
     pub const THREAD: u64 = 0x1_0000;
     pub const SETTLS: u64 = 0x8_0000;
@@ -172,6 +174,7 @@ pub unsafe fn copied(b: *mut Block) {
         ((*b).pid, (*b).tid) = raw::ids();
         (*b).borrowed = 0;
     }
+    crate::threads::after_fork();
 }
 
 /// True if the calling thread is in a process that runs in another's memory.

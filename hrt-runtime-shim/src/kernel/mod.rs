@@ -4,20 +4,29 @@ pub mod actions;
 pub mod api;
 pub mod asm;
 pub mod block;
+mod budget;
 pub mod children;
+pub mod config;
+mod huge;
 pub mod jail;
+pub mod memory;
 pub mod modules;
+pub mod objects;
 pub mod observe;
+pub mod overrides;
 pub mod patch;
+pub mod policy;
 pub mod slots;
 pub mod spin;
 pub mod user;
 
 use crate::entry::Context;
+use crate::functions;
 use crate::raw::{self, errno, nr};
 use crate::start::at;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use hrt_kernel::platform::Platform;
+use hrt_kernel::settings::Memory;
 
 /// Load address of the payload's image.
 pub static IMAGE: AtomicUsize = AtomicUsize::new(0);
@@ -48,6 +57,23 @@ pub struct Action {
     pub mask: u64,
 }
 const _: () = assert!(size_of::<Action>() == 32);
+
+/// The part of the image that kernel functions write, which execute in the program's place.
+#[must_use]
+pub fn shared() -> core::ops::Range<usize> {
+    #[cfg(feature = "payload")]
+    {
+        unsafe extern "C" {
+            static __hrt_shared: u8;
+            static __hrt_shared_end: u8;
+        }
+        (&raw const __hrt_shared) as usize..(&raw const __hrt_shared_end) as usize
+    }
+    #[cfg(not(feature = "payload"))]
+    {
+        0..0
+    }
+}
 
 /// Points the calling thread's GS base at its block; null makes it what it is in a new process.
 pub fn set_gs(b: *mut block::Block) -> isize {
@@ -84,16 +110,21 @@ pub fn begin(context: &Context) -> Result<*mut block::Block, &'static str> {
     Ok(b)
 }
 
-/// Sets up what every platform has: reports, call slots, which enter the kernel at `entry` if there is one, and the code that may
-/// be patched.
-pub fn set_up(platform: Platform, context: &Context, entry: Option<usize>) {
+/// Sets up what every platform has: reports, call slots, which enter the kernel at `entry` for the numbers that are not
+/// `direct`, and the code that may be patched.
+pub fn set_up(platform: Platform, context: &Context, entry: usize, direct: impl Fn(usize) -> bool) {
     observe::init(platform, &context.settings);
-    slots::init(entry);
+    policy::init(&context.config);
+    slots::init(entry, direct);
+    let built = context.config.memory();
+    memory::init(context.settings.memory.or(built).unwrap_or(Memory::Arena));
     if !context.settings.patch {
         patch::ENABLED.store(false, Ordering::Relaxed);
     }
     let lock = slots::lock();
     modules::init(&context.start, &lock);
+    crate::threads::init(&lock);
+    functions::init(&context.start);
 }
 
 /// Undoes [`begin`].

@@ -4,13 +4,14 @@
 //! its environment and its descriptors as it likes.
 
 use super::block::{self, Block};
-use super::{CONFINED, STARTED, TRAPS, patch, user};
+use super::{CONFINED, STARTED, TRAPS, overrides, patch, policy, user};
 use crate::raw::{self, nr};
 use crate::report::Line;
+use crate::threads::{self, groups};
 use core::cell::UnsafeCell;
 use core::fmt::Write;
 use core::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
-use hrt_kernel::classes::{self, Class, TABLE_SIZE};
+use hrt_kernel::classes::{Class, TABLE_SIZE};
 use hrt_kernel::names::{self, Arg};
 use hrt_kernel::platform::Platform;
 use hrt_kernel::settings::{Output, Settings};
@@ -99,6 +100,8 @@ static PLATFORM: Name = Name(UnsafeCell::new(""));
 pub static RING: AtomicU16 = AtomicU16::new(3);
 /// How often a virtual CPU was left.
 pub static EXITS: AtomicU64 = AtomicU64::new(0);
+/// Calls that left the guest through the polled channel.
+pub static CHANNEL: AtomicU64 = AtomicU64::new(0);
 /// Page faults of the guest that the partner served.
 pub static FAULTS: AtomicU64 = AtomicU64::new(0);
 
@@ -157,7 +160,7 @@ pub fn uncount(b: *mut Block, number: usize) {
 
 /// How a call was served, as the report has it.
 fn served(number: usize) -> usize {
-    match classes::class(number) {
+    match policy::class(number) {
         Class::Local => 0,
         Class::Forward => 1,
         Class::Mediated => 2,
@@ -220,6 +223,7 @@ pub fn forbid() {
 
 /// In the child of a fork: nothing has been reported.
 pub fn after_fork() {
+    super::memory::after_fork();
     BUSY.store(false, Ordering::Relaxed);
 }
 
@@ -242,8 +246,30 @@ fn json_report(t: &Totals, out: &mut Line<32768>, pid: u32) {
     let exits = EXITS.load(Ordering::Relaxed);
     if exits != 0 {
         let faults = FAULTS.load(Ordering::Relaxed);
-        let _ = write!(out, "\"exits\":{exits},\"faults\":{faults},");
+        let channel = CHANNEL.load(Ordering::Relaxed);
+        let _ = write!(
+            out,
+            "\"exits\":{exits},\"faults\":{faults},\"channel\":{channel},"
+        );
     }
+    let (memory, heap) = super::memory::counts();
+    let _ = write!(
+        out,
+        "\"memory\":{{\"local\":{},\"mapped\":{},\"keeps\":{},\"heap_local\":{heap},\"chunk_bytes\":{},\"kept_bytes\":{}}},",
+        memory.local, memory.mapped, memory.keeps, memory.chunks, memory.kept,
+    );
+    let created = threads::CREATED.load(Ordering::Relaxed);
+    if created != 0 {
+        let _ = write!(
+            out,
+            "\"kernel_threads\":{{\"created\":{created},\"switches\":{},\"stolen\":{},\"carriers\":{},\"rescues\":{}}},",
+            groups::switches(),
+            groups::STOLEN.load(Ordering::Relaxed),
+            groups::carriers(),
+            groups::RESCUES.load(Ordering::Relaxed),
+        );
+    }
+    overrides::json_report(out);
     let _ = writeln!(
         out,
         "\"sites_patched\":{},\"sud_traps\":{},\"threads\":{},\"signals\":{}}}",
@@ -272,9 +298,33 @@ fn text_report(t: &Totals, out: &mut Line<32768>, pid: u32) {
         let faults = FAULTS.load(Ordering::Relaxed);
         let _ = writeln!(
             out,
-            "  exits         {exits:>10}  of which {faults} page faults"
+            "  exits         {exits:>10}  of which {faults} page faults\n  channel       {:>10}  calls without an exit",
+            CHANNEL.load(Ordering::Relaxed)
         );
     }
+    let (memory, heap) = super::memory::counts();
+    if memory.chunks + heap as usize != 0 {
+        let _ = writeln!(
+            out,
+            "  mappings      {:>10}  made locally, {} by Linux in {} KiB; {} kept at munmap; brk {heap} times local",
+            memory.local,
+            memory.mapped,
+            memory.chunks >> 10,
+            memory.keeps,
+        );
+    }
+    let created = threads::CREATED.load(Ordering::Relaxed);
+    if created != 0 {
+        let _ = writeln!(
+            out,
+            "  kernel threads {created:>9}  {} switches, {} to another group; {} carriers, {} of them for one that did not come back",
+            groups::switches(),
+            groups::STOLEN.load(Ordering::Relaxed),
+            groups::carriers(),
+            groups::RESCUES.load(Ordering::Relaxed),
+        );
+    }
+    overrides::text_report(out);
     const CLASS: [&str; 3] = ["local", "forwarded", "mediated"];
     for (n, c) in t.by_number.iter().enumerate().filter(|(_, c)| **c != 0) {
         let _ = writeln!(
@@ -285,6 +335,12 @@ fn text_report(t: &Totals, out: &mut Line<32768>, pid: u32) {
             names::name(n).unwrap_or("(unknown)")
         );
     }
+}
+
+/// True on `kvm`, where kernel functions run in the guest.
+#[must_use]
+pub fn is_guest() -> bool {
+    platform() == Platform::Kvm.name()
 }
 
 fn platform() -> &'static str {

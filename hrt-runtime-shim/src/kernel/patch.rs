@@ -179,6 +179,28 @@ pub fn try_patch(slot: Slot, rax: u64, lock: &Guard) {
     }
 }
 
+/// Where the jump at `at` that [`entry`] has written leads to, if there is one.
+pub fn jump_at(at: usize) -> Option<usize> {
+    // SAFETY: the first bytes of a function.
+    let code = unsafe { (at as *const [u8; 5]).read() };
+    let [0xe9, rest @ ..] = code else {
+        return None;
+    };
+    let to = at
+        .wrapping_add(5)
+        .wrapping_add_signed(i32::from_le_bytes(rest) as isize);
+    Some(island_target(to).unwrap_or(to))
+}
+
+/// Makes the function at `at`, whose first [`hrt_kernel::entries::JUMP`] bytes may go, a jump to `to`. To be called while there is
+/// one thread.
+pub fn entry(at: usize, to: usize, lock: &Guard) -> bool {
+    modules::containing(at, lock)
+        .and_then(|range| near(at, to, range.start, lock))
+        .and_then(|to| sites::jmp32(at, to))
+        .is_some_and(|jump| write(at, &jump, None, true))
+}
+
 /// [`sync_cores`] works.
 static SYNC_READY: AtomicBool = AtomicBool::new(false);
 

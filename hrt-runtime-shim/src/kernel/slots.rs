@@ -5,12 +5,13 @@
 //! own stack. Code and data are apart: the code page is filled once, made executable, and never written again.
 
 use super::observe;
+use super::policy;
 use super::spin::{self, Spin};
 use crate::raw::{self, nr};
 use crate::report;
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
-use hrt_kernel::classes::{self, Class, TABLE_SIZE};
+use hrt_kernel::classes::{Class, TABLE_SIZE};
 
 /// Slots there can be; sites beyond it are served in the signal handler.
 pub const SLOTS: usize = 32768;
@@ -43,6 +44,8 @@ mod off {
     pub const ANY: usize = 80;
 }
 
+/// Offset in a slot's code of its `syscall`.
+pub const SYSCALL: usize = off::SYSCALL;
 /// Offset in a slot's code from where the kernel is entered, with any number in `%eax`.
 pub const KERNEL: usize = off::KERNEL;
 
@@ -100,7 +103,7 @@ static CLASSES: ClassTable = ClassTable(UnsafeCell::new([0; 65536]));
 /// Site address to slot number plus one; open addressing.
 static INDEX: [AtomicU16; HASH] = [const { AtomicU16::new(0) }; HASH];
 static USED: AtomicUsize = AtomicUsize::new(0);
-/// Where slots enter the kernel; 0: by their `syscall`.
+/// Where slots enter the kernel.
 static KERNEL_ENTRY: AtomicUsize = AtomicUsize::new(0);
 static LOCK: Spin = Spin::new();
 
@@ -125,19 +128,20 @@ pub fn code_range() -> core::ops::Range<usize> {
     code_base()..code_base() + SLOTS * CODE_SIZE
 }
 
-/// Sets up the dispatch table. When a report or a trace was asked for, every call goes through the kernel, which slots enter
-/// at `entry`; without one, by a system call.
-pub fn init(entry: Option<usize>) {
-    KERNEL_ENTRY.store(entry.unwrap_or(0), Ordering::Relaxed);
-    if observe::observed() {
-        return;
-    }
+/// Sets up the dispatch table: slots make the calls that are `direct` themselves, and enter the kernel at `entry` for all others.
+pub fn init(entry: usize, direct: impl Fn(usize) -> bool) {
+    KERNEL_ENTRY.store(entry, Ordering::Relaxed);
     for nr in 0..TABLE_SIZE {
-        if classes::class(nr) == Class::Forward {
+        if direct(nr) {
             // SAFETY: nr < 65536; no slot exists yet.
             unsafe { (*CLASSES.0.get())[nr] = 1 }
         }
     }
+}
+
+fn is_direct(nr: usize) -> bool {
+    // SAFETY: written at start only.
+    nr < TABLE_SIZE && unsafe { (*CLASSES.0.get())[nr] } != 0
 }
 
 /// A slot, by its number.
@@ -184,15 +188,14 @@ impl Slot {
 
     /// Prepares [`Slot::known_entry`] for number `nr`, whose `mov` is at `mov`.
     pub fn set_known(self, nr: u32, mov: usize, _lock: &Guard) {
-        let go = if observe::observed() {
-            off::KERNEL
-        } else {
-            match (classes::class(nr as usize), nr as usize) {
-                (_, nr::GETPID) => off::GETPID,
-                (_, nr::GETTID) => off::GETTID,
-                (Class::Forward, _) => off::SYSCALL,
-                _ => off::KERNEL,
-            }
+        let here = |n: usize| {
+            !observe::observed() && policy::class(n) == Class::Local && policy::denied(n).is_none()
+        };
+        let go = match nr as usize {
+            nr::GETPID if here(nr::GETPID) => off::GETPID,
+            nr::GETTID if here(nr::GETTID) => off::GETTID,
+            n if is_direct(n) => off::SYSCALL,
+            _ => off::KERNEL,
         };
         // SAFETY: the lock is held, and the entry is not reachable yet.
         unsafe {
@@ -408,14 +411,8 @@ fn emit(c: &mut Code, slot: Slot) {
     gs(c, offset::TID);
     back(c);
     c.pad_to(off::KERNEL);
-    match KERNEL_ENTRY.load(Ordering::Relaxed) {
-        // The call itself leads there.
-        0 => c.short(0xeb, off::SYSCALL),
-        entry => {
-            c.rip_relative(&[0x48, 0x8d, 0x0d], slot.code()); // lea slot, %rcx
-            c.rip_relative(&[0xe9], entry); // jmp kernel
-        }
-    }
+    c.rip_relative(&[0x48, 0x8d, 0x0d], slot.code()); // lea slot, %rcx
+    c.rip_relative(&[0xe9], KERNEL_ENTRY.load(Ordering::Relaxed)); // jmp kernel
     c.pad_to(off::ANY);
     // Forward if eax < 65536 and its class is 1; without touching a flag.
     c.bytes(&[0x89, 0xc1]); // mov %eax, %ecx

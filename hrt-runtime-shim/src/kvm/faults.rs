@@ -4,8 +4,8 @@
 use super::paging::{self, Mapping, PAGE, USER_END};
 use super::signals::{self, Trap};
 use super::vcpu::Vcpu;
-use crate::kernel::block::{self, BLOCK_SIZE, Block};
-use crate::kernel::{IMAGE, IMAGE_SIZE, observe, user};
+use crate::kernel::block::{self, BLOCK_SIZE, Block, CHANNEL};
+use crate::kernel::{IMAGE, IMAGE_SIZE, memory, observe, user};
 use crate::raw;
 use crate::report;
 use core::arch::global_asm;
@@ -85,9 +85,14 @@ pub fn touch(at: usize, write: bool) -> bool {
 /// Ranges that the program may read and not write: the kernel's.
 fn kernel_ranges() -> impl Iterator<Item = Range<usize>> {
     let image = IMAGE.load(Ordering::Relaxed);
-    core::iter::once(image..image + IMAGE_SIZE.load(Ordering::Relaxed))
-        .chain(paging::chunks())
-        .chain(block::all().map(|b| b as usize..b as usize + BLOCK_SIZE))
+    let shared = crate::kernel::shared();
+    [
+        image..shared.start,
+        shared.end..image + IMAGE_SIZE.load(Ordering::Relaxed),
+    ]
+    .into_iter()
+    .chain(paging::chunks())
+    .chain(block::all().map(|b| b as usize..b as usize + BLOCK_SIZE))
 }
 
 /// True if some of `from..to` is the kernel's.
@@ -101,6 +106,11 @@ fn clip(m: &Mapping, at: usize) -> Mapping {
     let mut m = *m;
     for r in kernel_ranges() {
         if r.contains(&at) {
+            if block::all().any(|b| (at & !(PAGE - 1)) == b as usize + CHANNEL) {
+                // A channel's page, which the program writes.
+                (m.start, m.end) = (at & !(PAGE - 1), (at & !(PAGE - 1)) + PAGE);
+                break;
+            }
             // In ring 0 nothing could keep the program from it; here it is read-only.
             m.write = false;
             m.start = m.start.max(r.start);
@@ -150,7 +160,7 @@ pub fn exception(b: *mut Block, v: &mut Vcpu, mut vector: u8, mut code: u64) {
     const SI_KERNEL: i32 = 0x80;
     let (sig, si_code, at) = match vector {
         14 => {
-            let at = v.sregs().cr2 as usize;
+            let at = v.fault as usize;
             page_fault(b, v, at, code);
             return;
         }
@@ -271,7 +281,7 @@ fn page_fault(b: *mut Block, v: &mut Vcpu, at: usize, code: u64) {
             return;
         }
     }
-    let why = if found.is_some() {
+    let why = if found.is_some() && !memory::keeps(at) {
         SEGV_ACCERR
     } else {
         SEGV_MAPERR

@@ -33,6 +33,8 @@ unsafe extern "C" {
     pub fn hrt_gate_job();
     /// A loop of `rcx` turns; the time that it took is in `rax`.
     pub fn hrt_gate_loop();
+    /// Entry of page faults.
+    pub fn hrt_gate_page_fault();
     /// Entry of page faults once a program has a handler of its own.
     pub fn hrt_gate_fault();
     /// Entries of the 256 vectors.
@@ -158,7 +160,13 @@ hrt_gate_fault:
 8:  movl    $0, {DECLINED}(%rdx)
 9:  popq    %rdx
     popq    %rcx
-    popq    %rax
+    jmp     7f
+    /* Page faults leave with the address in rax, which is below the error code: so the partner need not ask KVM for it. */
+    .balign 16
+    .globl  hrt_gate_page_fault
+hrt_gate_page_fault:
+    pushq   %rax
+7:  movq    %cr2, %rax
     out     %al, $14
     ud2
     .balign 16

@@ -6,6 +6,7 @@
 //! [`threads`]) and goes back.
 
 mod api;
+mod channel;
 mod descriptors;
 mod faults;
 mod gate;
@@ -18,10 +19,11 @@ mod wire;
 
 use crate::entry::Context;
 use crate::kernel::block::{self, Block};
-use crate::kernel::{begin, name_memory, observe, set_up, undo};
+use crate::kernel::{begin, name_memory, observe, overrides, policy, set_up, undo};
 use crate::raw::{self, errno, nr};
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicI32, Ordering};
+use hrt_kernel::classes::Class;
 use hrt_kernel::platform::{Machine, Platform};
 use hrt_kernel::settings::Settings;
 use vcpu::Vcpu;
@@ -104,8 +106,12 @@ impl Machine for Kvm {
             unsafe { undo() };
             return Err(why);
         }
-        set_up(Self::PLATFORM, context, None);
+        set_up(Self::PLATFORM, context, channel::entry(), |n| {
+            !channel::serves(n) || policy::class(n) != Class::Forward
+        });
+        channel::init(b, context.settings.channel && context.config.channel());
         signals::init();
+        overrides::apply(context);
         name_memory();
         v.signals = signals::State::new();
         v.xsave = [0; 4096];
@@ -212,9 +218,11 @@ fn boot(v: &mut Vcpu, settings: &Settings<'_>) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// True if ring 0 is slow; the best of a few times, since the first ones may have been disturbed.
+/// True if ring 0 is slow; the best of a few times, since the first ones may have been disturbed. Without virtualization in the
+/// processor it must be; that the VM runs is seen all the same.
 fn emulated(v: &mut Vcpu) -> Result<bool, isize> {
-    for _ in 0..3 {
+    let times = if vcpu::has_virtualization() { 3 } else { 1 };
+    for _ in 0..times {
         if v.time_ring0()? <= EMULATED {
             return Ok(false);
         }

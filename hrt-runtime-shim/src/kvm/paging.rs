@@ -74,6 +74,7 @@ static LOCK: Spin = Spin::new();
 
 /// Holds the tables still around a fork.
 pub fn with_lock<T>(f: impl FnOnce() -> T) -> T {
+    let _text = TEXT_LOCK.take();
     let _guard = LOCK.take();
     f()
 }
@@ -539,12 +540,13 @@ pub fn mapping(at: usize) -> Option<Mapping> {
 
 /// Room for the list's text.
 struct Text(UnsafeCell<[u8; 65536]>);
-// SAFETY: used under the lock only.
+// SAFETY: used under its lock only.
 unsafe impl Sync for Text {}
+static TEXT_LOCK: Spin = Spin::new();
 static TEXT: Text = Text(UnsafeCell::new([0; 65536]));
 
 fn mapping_by_text(at: usize) -> Option<Mapping> {
-    let _guard = LOCK.take();
+    let _guard = TEXT_LOCK.take();
     // SAFETY: the lock is held.
     let text = unsafe { &mut *TEXT.0.get() };
     let mut offset = 0usize;

@@ -5,15 +5,15 @@ use super::descriptors::{self, CLOSED};
 use super::paging::{self, PAGE};
 use super::signals::{self, KEPT};
 use super::vcpu::{self, Exit, Vcpu};
-use super::{faults, threads};
+use super::{channel, faults, threads};
 use crate::kernel::asm::int80;
 use crate::kernel::block::{self, Block};
 use crate::kernel::slots::{self, Slot};
-use crate::kernel::{TRAPS, children, jail, modules, observe, patch, user};
+use crate::kernel::{TRAPS, children, jail, memory, modules, observe, patch, policy, user};
 use crate::raw::{self, errno, map, nr, prot};
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicUsize, Ordering};
-use hrt_kernel::classes::{self, Class};
+use hrt_kernel::classes::Class;
 
 /// Runs the program of the calling thread, whose block is `b`, for ever.
 pub extern "C" fn work(b: *mut Block) -> ! {
@@ -41,6 +41,7 @@ fn syscall(b: *mut Block, v: &mut Vcpu) {
     let again = if let Some(slot) = Slot::containing(site) {
         // SAFETY: data of a slot that executes is complete.
         v.regs.rip = unsafe { (*slot.site()).ret } as u64;
+        channel::missed(b, number);
         slot.program_counter(slot.syscall(), rax)
     } else {
         TRAPS.fetch_add(1, Ordering::Relaxed);
@@ -72,8 +73,11 @@ fn syscall(b: *mut Block, v: &mut Vcpu) {
         signals::sigreturn(b, v);
         return;
     }
-    let result = match classes::class(number) {
+    let result = match policy::class(number) {
         _ if kept => KEPT,
+        Class::Local if policy::denied(number).is_some() => {
+            raw::err(policy::denied(number).unwrap_or_default())
+        }
         // SAFETY: the calling thread's own block.
         Class::Local => unsafe {
             if number == nr::GETPID {
@@ -103,9 +107,16 @@ fn forward(v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isize {
     unsafe { signals::call(v, number as u64, args) }
 }
 
+/// Makes a call that has to do with memory, in which the kernel may have a part.
+fn served(v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isize {
+    let r = memory::serve(number, args, |args| forward(v, number, args));
+    r.unwrap_or_else(|| forward(v, number, args))
+}
+
 /// Serves a call that may take more than Linux.
 fn mediate(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isize {
     let [a0, a1, a2, a3, a4, a5] = *args;
+    channel::before(b, number, args);
     match number {
         nr::MMAP => mmap(v, args),
         nr::MPROTECT | nr::PKEY_MPROTECT => {
@@ -132,7 +143,7 @@ fn mediate(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isi
         nr::BRK => brk(v, args),
         nr::SHMAT => {
             const SHM_REMAP: usize = 0o40_000;
-            let r = forward(v, number, args);
+            let r = served(v, number, args);
             if a2 & SHM_REMAP != 0 && !raw::is_err(r) {
                 if let Some(m) = paging::mapping(r as usize) {
                     v.change(m.start, m.end, 0);
@@ -144,6 +155,15 @@ fn mediate(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isi
             Some(m) => changed(v, number, args, m.start, m.end - m.start),
             None => forward(v, number, args),
         },
+        nr::MSYNC
+        | nr::MINCORE
+        | nr::MADVISE
+        | nr::MLOCK
+        | nr::MLOCK2
+        | nr::MLOCKALL
+        | nr::MBIND
+        | nr::SETRLIMIT
+        | nr::PRLIMIT64 => served(v, number, args),
         nr::RT_SIGACTION => signals::sigaction(a0, a1, a2, a3),
         nr::SIGALTSTACK => block::sigaltstack(b, a0, a1, v.regs.rsp as usize, || ()),
         nr::RT_SIGSUSPEND => waiting(v, number, args, a0, a1),
@@ -203,7 +223,7 @@ fn entry_bits(rights: usize) -> u64 {
 
 /// Sends on a call that changes what is mapped of `len` bytes from `start` on.
 fn changed(v: &mut Vcpu, number: usize, args: &[usize; 6], start: usize, len: usize) -> isize {
-    let r = forward(v, number, args);
+    let r = served(v, number, args);
     if r != KEPT {
         // Even a call that fails may have changed a part.
         v.change(start, end(start, len), 0);
@@ -215,7 +235,7 @@ fn changed(v: &mut Vcpu, number: usize, args: &[usize; 6], start: usize, len: us
 fn protect(v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isize {
     let [start, len, rights, ..] = *args;
     let to = end(start, len);
-    let r = forward(v, number, args);
+    let r = served(v, number, args);
     if r != KEPT {
         let plain = r == 0 && rights & READ_WRITE != 0 && rights & !(READ_WRITE | prot::EXEC) == 0;
         if plain && !faults::kernels(start, to) {
@@ -236,7 +256,7 @@ fn mmap(v: &mut Vcpu, args: &[usize; 6]) -> isize {
         modules::forget(addr, len);
         changed(v, nr::MMAP, args, addr, len)
     } else {
-        forward(v, nr::MMAP, args)
+        served(v, nr::MMAP, args)
     };
     if raw::is_err(r) {
         return r; // KEPT, too
@@ -256,7 +276,7 @@ fn mmap(v: &mut Vcpu, args: &[usize; 6]) -> isize {
 static BREAK: AtomicUsize = AtomicUsize::new(0);
 
 fn brk(v: &mut Vcpu, args: &[usize; 6]) -> isize {
-    let r = forward(v, nr::BRK, args);
+    let r = served(v, nr::BRK, args);
     if r != KEPT {
         let (now, was) = (r as usize, BREAK.swap(r as usize, Ordering::Relaxed));
         if now < was {
@@ -334,6 +354,7 @@ fn alone(v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isize {
 /// The program goes into a jail. One that leaves room for the partner's work changes nothing; from any other on, the program runs
 /// without the kernel.
 fn jail(v: &mut Vcpu, number: usize, args: &[usize; 6], strict: bool, program: usize) -> isize {
+    memory::retire();
     let allows = jail::allows(strict, program);
     let needed = [
         nr::IOCTL,

@@ -5,6 +5,7 @@
 //! guest go on in the program's handler. So at most one signal waits at any time, and Linux's own rules of order, masks
 //! and restarts hold.
 
+use super::channel::{self, Place};
 use super::faults;
 use super::vcpu::{self, Vcpu};
 use crate::kernel::actions::{self, NO_ACTION, SIG_DFL, SIG_IGN, die_by, flag, raw_sigaction};
@@ -15,7 +16,6 @@ use crate::kernel::{Action, patch, user};
 use crate::raw::{self, errno, nr};
 use crate::report;
 use core::arch::global_asm;
-use core::fmt::Write;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 /// SIGILL (signal(7)).
@@ -179,16 +179,14 @@ unsafe extern "C" fn arrived(sig: i32, info: *const Info, uc: *mut u64, number: 
         return;
     }
     if matches!(sig as usize, SIGILL | SIGBUS | SIGFPE | SIGSEGV) && code(&info) > 0 {
-        let mut line: report::Line = report::Line::new();
-        let image = crate::kernel::IMAGE.load(Ordering::Relaxed);
-        let _ = write!(
-            line,
-            "signal {sig} at payload offset {:#x}, address {:#x}; program at {:#x}",
-            rip.wrapping_sub(image),
-            info[2],
-            v.regs.rip
-        );
-        report::fatal(core::str::from_utf8(line.bytes()).unwrap_or("signal"));
+        // SAFETY: our own frame.
+        let context = unsafe { *uc.add(5).cast::<[u64; 18]>() };
+        let what = format_args!("signal {sig} in the partner, address {:#x}", info[2]);
+        report::panic(&what, |out| {
+            partner_registers(out, &context);
+            report::backtrace(out, "partner", Some(rip), context[10] as usize);
+            v.describe(out);
+        });
     }
     let s = &mut v.signals;
     s.info = info;
@@ -205,6 +203,19 @@ unsafe extern "C" fn arrived(sig: i32, info: *const Info, uc: *mut u64, number: 
     }
     s.pending.store(1, Ordering::Release);
     v.stop(true);
+}
+
+/// Adds the general registers of a ucontext.
+fn partner_registers(out: &mut report::Report, context: &[u64; 18]) {
+    const NAMES: [&str; 18] = [
+        "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "rdi", "rsi", "rbp", "rbx", "rdx",
+        "rax", "rcx", "rsp", "rip", "rflags",
+    ];
+    let mut values = [("", 0); 18];
+    for (to, (name, value)) in values.iter_mut().zip(NAMES.iter().zip(context)) {
+        *to = (name, *value);
+    }
+    report::registers(out, "partner", &values);
 }
 
 /// si_code.
@@ -324,13 +335,26 @@ pub fn deliver_pending(b: *mut Block, v: &mut Vcpu) {
     let base = s.waiting.take().unwrap_or(mask);
     s.pending.store(0, Ordering::Relaxed);
     v.stop(false);
-    program_context(v);
+    program_context(b, v);
     let last = v.signals.last;
     raw::set_sigmask(deliver(b, v, &info, &action, mask, base, last));
 }
 
-/// A context inside a call slot becomes that of the program.
-fn program_context(v: &mut Vcpu) {
+/// A context inside a call slot or the channel becomes that of the program.
+fn program_context(b: *mut Block, v: &mut Vcpu) {
+    let r = &mut v.regs;
+    match channel::resolve(b, r.rip as usize, r.rcx, r.r11, r.rax) {
+        Some(Place::Before(slot, number)) => {
+            r.rax = number;
+            r.rip = slot.program_counter(slot.syscall(), number) as u64;
+            return;
+        }
+        Some(Place::After(ret, result)) => {
+            (r.rax, r.rcx, r.rip) = (result, ret, ret);
+            return;
+        }
+        None => {}
+    }
     let rip = v.regs.rip as usize;
     if let Some(to) = patch::island_target(rip) {
         // Nothing has been done.

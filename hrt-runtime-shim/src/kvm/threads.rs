@@ -3,10 +3,12 @@
 //! A child that shares memory gets its block and virtual CPU from its parent, before Linux makes it: so the descriptor is in the
 //! tables of both. The child of a fork makes a VM of its own, since a VM belongs to one address space.
 
+use super::channel;
 use super::paging;
 use super::partner;
 use super::signals::KEPT;
 use super::vcpu::{self, Vcpu};
+use crate::functions::heap;
 use crate::kernel::block::{self, BLOCK_SIZE, Block};
 use crate::kernel::children::{self, CloneArgs, flag};
 use crate::kernel::{patch, set_gs, slots};
@@ -125,6 +127,10 @@ fn start(
         (*child).deferred_mask = mask;
     }
     let joins = flags & flag::THREAD != 0 && !children::borrows(b);
+    if joins && flags & flag::SHARED != flag::SHARED {
+        // It has descriptors or directories of its own.
+        channel::forbid();
+    }
     if joins {
         LIVE.fetch_add(1, Ordering::AcqRel);
     }
@@ -187,13 +193,16 @@ fn copy(
     call: impl FnOnce() -> isize,
 ) -> isize {
     // Held, so that the child's copies of what they guard are whole.
+    let held = heap::before_fork();
     let lock = slots::lock();
     let r = paging::with_lock(call);
     drop(lock);
+    heap::after_fork(held, (r == 0).then_some(b));
     if r == 0 {
         // SAFETY: the calling thread's own block.
         unsafe { children::copied(b) };
         LIVE.store(1, Ordering::Relaxed);
+        channel::after_fork(b);
         if stack != 0 {
             v.regs.rsp = stack as u64;
         }
@@ -222,13 +231,15 @@ pub fn exit(b: *mut Block, v: &mut Vcpu, status: usize, report: impl FnOnce()) -
             unsafe { raw::syscall4(nr::EXIT, status, 0, 0, 0) };
         }
     }
+    heap::thread_ends(b);
     patch::THREADS.fetch_sub(1, Ordering::AcqRel);
     if borrowed == 0 {
         // SAFETY: as above.
         if unsafe { (*b).pid == (*b).tid } {
             LEADER_STATUS.store(status, Ordering::Relaxed);
         }
-        if LIVE.fetch_sub(1, Ordering::AcqRel) == 1 {
+        // Linux threads of the kernel's would wait for ever.
+        if LIVE.fetch_sub(1, Ordering::AcqRel) == 1 + crate::threads::helpers() {
             report();
             // Linux has made a thread of its own for the VM, which the process would wait for.
             raw::exit_group(LEADER_STATUS.load(Ordering::Relaxed) as i32);
@@ -244,6 +255,12 @@ pub fn exit(b: *mut Block, v: &mut Vcpu, status: usize, report: impl FnOnce()) -
             options(noreturn)
         );
     }
+}
+
+/// Threads of this process.
+#[must_use]
+pub fn live() -> usize {
+    LIVE.load(Ordering::Relaxed)
 }
 
 /// True if the calling thread is its process's only one, and its memory's.

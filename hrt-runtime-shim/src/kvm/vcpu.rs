@@ -44,6 +44,8 @@ pub struct Vcpu {
     pub signals: super::signals::State,
     /// The siginfo of the partner's last access to the program's memory that failed (module `faults`).
     pub refused: super::signals::Info,
+    /// The address of the last page fault.
+    pub fault: u64,
     /// Program counter for which page faults are served one page at a time, because Linux refused an access there; 0: none.
     pub careful: u64,
 }
@@ -175,7 +177,9 @@ const EMPTY: Segment = Segment {
 
 /// Word of a virtual CPU's exception stack that gets the error code; with none the word stays as it is.
 const ERROR_CODE: usize = 512 - 6;
-/// What is there before.
+/// Word that gets RAX at a page fault, whose address is in RAX then.
+const SAVED: usize = ERROR_CODE - 1;
+/// What is in both before.
 const NO_ERROR_CODE: u64 = u64::MAX;
 
 /// The flags as Linux lets a program have them: in ring 0 it could turn interrupts off, and change its rights to ports.
@@ -274,6 +278,13 @@ fn mirror(guest: &mut Cpuid) {
     let mut supported = 0u64;
     let count = guest.count as usize;
     for e in guest.entries.iter_mut().take(count) {
+        // Numbers without a meaning: zero everywhere, and each question is dear where this machine is itself a virtual one.
+        if matches!(
+            e.function,
+            8 | 0xc | 0xe | 0x11 | 0x13 | 0x8000_0009 | 0x8000_000b..=0x8000_0018
+        ) {
+            continue;
+        }
         let host = cpuid(e.function, e.index);
         match (e.function, e.index) {
             (0xd, 0) => {
@@ -344,7 +355,10 @@ fn tables() -> Result<(), &'static str> {
     gdt[usize::from(selector::USER_DATA / 8)] = 0x00cf_f300_0000_ffff;
     gdt[usize::from(selector::USER_CODE / 8)] = 0x00af_fb00_0000_ffff;
     for v in 0..256 {
-        let to = alias(gate::hrt_gate_vectors) + (v * gate::VECTOR_SIZE) as u64;
+        let to = match v {
+            14 => alias(gate::hrt_gate_page_fault),
+            _ => alias(gate::hrt_gate_vectors) + (v * gate::VECTOR_SIZE) as u64,
+        };
         // `int3`, `into` and `int 0x80` may be executed by the program.
         let kind: u64 = if [3, 4, 0x80].contains(&v) {
             0xee
@@ -612,7 +626,10 @@ impl Vcpu {
         let run = unsafe { &mut *self.run };
         // Not at each entry: on its way out after an exception the virtual CPU may be interrupted.
         // SAFETY: the page is ours, and the CPU does not run.
-        unsafe { (*self.tss.get())[ERROR_CODE] = NO_ERROR_CODE };
+        unsafe {
+            let page = &mut *self.tss.get();
+            (page[SAVED], page[ERROR_CODE]) = (NO_ERROR_CODE, NO_ERROR_CODE);
+        }
         // KVM does not enter a guest that is at no possible address; the gate's `iretq` makes an exception of it.
         if self.level && canonical(self.regs.rip) {
             run.regs = self.regs;
@@ -748,6 +765,9 @@ impl Vcpu {
             rsp: page[frame + 3],
             ..run.regs
         };
+        if vector == 14 {
+            (self.fault, self.regs.rax) = (run.regs.rax, page[SAVED]);
+        }
         let ring = page[frame + 1] as u16 & 3;
         if self.regs.rip == alias(gate::hrt_gate_iretq) {
             // The program cannot go on where it is to: that is where it gets the exception.
@@ -763,6 +783,9 @@ impl Vcpu {
         observe::RING.store(ring, Ordering::Relaxed);
         self.level = ring == 0;
         if ring == 0 && self.by_instruction(vector, error) {
+            if vector == 14 {
+                self.regs.rax = error;
+            }
             self.regs.rip -= 2;
             return Exit::Vector {
                 vector: 13,
@@ -776,9 +799,10 @@ impl Vcpu {
     fn by_instruction(&self, vector: u8, error: u64) -> bool {
         match vector {
             3 | 4 | 0x80 => false,
-            // Where handlers of the program's for page faults are tried first, RAX has been there since.
-            14 if error == self.regs.rax => self.after_int(vector),
-            8 | 10..=14 | 17 => error == NO_ERROR_CODE,
+            // Without an error code RAX is in its place, and nothing where RAX should be, or RCX where handlers of the program's
+            // for page faults are tried first.
+            14 => [NO_ERROR_CODE, self.regs.rcx].contains(&self.regs.rax) && self.after_int(vector),
+            8 | 10..=13 | 17 => error == NO_ERROR_CODE,
             _ => self.after_int(vector),
         }
     }
@@ -856,26 +880,102 @@ impl Vcpu {
         }
     }
 
-    /// Reports a state that should not be, with the guest's registers, and ends the process.
+    /// Reports a state that should not be, with all that the virtual CPU tells, and ends the process.
     pub fn die(&self, what: &str, code: isize) -> ! {
+        report::panic(&format_args!("{what} ({code})"), |out| self.describe(out))
+    }
+
+    /// Adds the state of the virtual CPU and that of the program to a report.
+    pub fn describe(&self, out: &mut report::Report) {
+        if !self.exists() {
+            return;
+        }
         // SAFETY: the structure that KVM shares.
         let run = unsafe { &*self.run };
+        let name = match run.exit_reason {
+            exit::UNKNOWN => "unknown",
+            exit::IO => "port",
+            exit::HLT => "hlt",
+            exit::MMIO => "access to no memory",
+            exit::SHUTDOWN => "shutdown: an exception while one was being delivered, thrice",
+            exit::FAIL_ENTRY => "the processor refuses the state",
+            exit::INTR => "signal",
+            exit::INTERNAL_ERROR => "KVM cannot go on",
+            _ => "",
+        };
+        let _ = writeln!(out, "  exit: reason {} ({name})", run.exit_reason);
+        if matches!(run.exit_reason, exit::FAIL_ENTRY | exit::INTERNAL_ERROR) {
+            // Of the first, why; of the other, the kind of error and how many words tell of it.
+            let word = |at: usize| {
+                let b = &run.rest[at..at + 8];
+                u64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]])
+            };
+            let first = u64::from_le_bytes([
+                run.direction,
+                run.size,
+                run.port as u8,
+                (run.port >> 8) as u8,
+                run.count as u8,
+                (run.count >> 8) as u8,
+                (run.count >> 16) as u8,
+                (run.count >> 24) as u8,
+            ]);
+            let _ = writeln!(
+                out,
+                "    told by KVM: {first:#x} {:#x} {:#x} {:#x}",
+                run.data_offset,
+                word(0),
+                word(8)
+            );
+        }
         let (r, s) = (&run.regs, self.sregs());
-        let mut line: report::Line<1024> = report::Line::new();
-        let _ = write!(
-            line,
-            "{what} ({code}), exit {}, rip {:#x} rsp {:#x} rax {:#x} rcx {:#x} cs {:#x} cr2 {:#x} cr3 {:#x}; program: rip {:#x} rsp {:#x}",
-            run.exit_reason,
-            r.rip,
-            r.rsp,
-            r.rax,
-            r.rcx,
-            s.cs.selector,
-            s.cr2,
-            s.cr3,
-            self.regs.rip,
-            self.regs.rsp,
+        report::registers(
+            out,
+            "guest",
+            &[
+                ("rip", r.rip),
+                ("rsp", r.rsp),
+                ("rbp", r.rbp),
+                ("rflags", r.rflags),
+                ("rax", r.rax),
+                ("rbx", r.rbx),
+                ("rcx", r.rcx),
+                ("rdx", r.rdx),
+                ("rsi", r.rsi),
+                ("rdi", r.rdi),
+                ("r8", r.r8),
+                ("r9", r.r9),
+                ("r10", r.r10),
+                ("r11", r.r11),
+                ("r12", r.r12),
+                ("r13", r.r13),
+                ("r14", r.r14),
+                ("r15", r.r15),
+                ("cs", u64::from(s.cs.selector)),
+                ("ss", u64::from(s.ss.selector)),
+                ("cr0", s.cr0),
+                ("cr2", s.cr2),
+                ("cr3", s.cr3),
+                ("cr4", s.cr4),
+                ("efer", s.efer),
+                ("fs", s.fs.base),
+                ("gs", s.gs.base),
+                ("tss", s.tr.base),
+                ("gdt", s.gdt.base),
+                ("limit", u64::from(s.gdt.limit)),
+                ("idt", s.idt.base),
+                ("limit", u64::from(s.idt.limit)),
+            ],
         );
-        report::fatal(core::str::from_utf8(line.bytes()).unwrap_or(what))
+        // The kernel's part is executed at its alias.
+        let rip = r.rip as usize;
+        let rip = if in_gate(r.rip) { rip - ALIAS } else { rip };
+        report::backtrace(out, "guest", Some(rip), r.rbp as usize);
+        let p = &self.regs;
+        report::registers(
+            out,
+            "program, when it was last left",
+            &[("rip", p.rip), ("rsp", p.rsp), ("rax", p.rax)],
+        );
     }
 }

@@ -30,9 +30,14 @@ pub const NR_MEMSLOTS: usize = 10;
 /// `exit_reason` of [`Run`].
 #[allow(missing_docs)]
 pub mod exit {
+    pub const UNKNOWN: u32 = 0;
     pub const IO: u32 = 2;
     pub const HLT: u32 = 5;
+    pub const MMIO: u32 = 6;
+    pub const SHUTDOWN: u32 = 8;
+    pub const FAIL_ENTRY: u32 = 9;
     pub const INTR: u32 = 10;
+    pub const INTERNAL_ERROR: u32 = 17;
 }
 
 /// `struct kvm_regs`.

@@ -6,6 +6,7 @@ use super::sys::{self, Program};
 use super::trace::{self, Image};
 use crate::blobs::Blobs;
 use crate::error::{Error, Result};
+use crate::options::Config;
 use crate::{output, rewrite};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -145,7 +146,7 @@ impl Pair {
         let dir =
             tempfile::tempdir().map_err(failed("cannot make a temporary directory (TMPDIR)"))?;
         let input = output::read(own)?;
-        let hybrid = match rewrite::hybridize(&input.bytes, blobs, "") {
+        let hybrid = match rewrite::hybridize(&input.bytes, blobs, &Config::default()) {
             Ok(h) => h.bytes,
             // This program is one itself: then it can be both.
             Err(_) if super::is_active_hybrid(own) => input.bytes,

@@ -15,9 +15,10 @@ pub mod trace;
 use crate::blobs::Blobs;
 use crate::elf::FileSource;
 use crate::error::{Error, Result};
-use crate::options::Platform;
+use crate::options::Config;
 use crate::{doctor, inspect, ld, output, rewrite};
 use calibrate::Pair;
+use hrt_kernel::platform::Platform;
 use model::Times;
 use report::{NotPredicted, Report, Usage};
 use std::ffi::{OsStr, OsString};
@@ -179,7 +180,7 @@ fn attempt(request: &Request<'_>, blobs: &Blobs<'_>) -> Result<ExitStatus> {
         predictions.push(model::predict(own, times, file_faults, calibration)?);
     }
     let hybridizable = match output::read(&own.path) {
-        Ok(file) => rewrite::hybridize(&file.bytes, blobs, "").map(|_| ()),
+        Ok(file) => rewrite::hybridize(&file.bytes, blobs, &Config::default()).map(|_| ()),
         Err(e) => Err(e),
     };
     if let Err(e) = hybridizable {

@@ -12,9 +12,16 @@ static void on(int s, siginfo_t *i, void *u) {
     cur = !cur;
     swapcontext(&c[from], stop ? &c[2] : &c[cur]);
 }
-static void body(int k) { for (;;) { count[k]++; if (count[k] % 100 == 0) RAW(SYS_getppid); } }
+static sigset_t set;
+static void body(int k) {
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+    for (;;) { count[k]++; if (count[k] % 100 == 0) RAW(SYS_getppid); }
+}
 int main(void) {
     handle(SIGALRM, on, SA_RESTART);
+    // Blocked during every switch: a signal in its midst would be saved as the other context.
+    sigaddset(&set, SIGALRM);
+    sigprocmask(SIG_BLOCK, &set, NULL);
     for (int i = 0; i < 2; i++) {
         getcontext(&c[i]);
         c[i].uc_stack.ss_sp = malloc(65536), c[i].uc_stack.ss_size = 65536;

@@ -1,0 +1,112 @@
+//! Huge pages: whether they pay here and now.
+//!
+//! A huge page is made zero at its first touch, which takes about a fifth of what its small pages take. But in a virtual machine whose host
+//! takes free memory back (Linux, `mm/page_reporting.c`: only blocks as large as huge pages are reported) it may be the first touch of
+//! memory that the host has to find: then it takes 40 times as long, and small pages, which come from blocks in use, are cheaper. So the time is
+//! taken when one is touched, and for a while none are asked for once that was dear.
+
+use super::CONFINED;
+use crate::raw::{self, map, nr, prot};
+use core::ops::Range;
+use core::sync::atomic::{AtomicU64, Ordering};
+use hrt_kernel::arena::{HUGE, PAGE};
+
+const MADV_HUGEPAGE: usize = 14;
+const MADV_NOHUGEPAGE: usize = 15;
+const MADV_POPULATE_WRITE: usize = 23;
+/// Nanoseconds of the thread's time that make a first touch dear; 170,000 and 6,000,000 were seen.
+const DEAR: u64 = 1_500_000;
+/// Nanoseconds for which a verdict holds.
+const HOLDS: u64 = 1_000_000_000;
+
+/// When it was dear last, by the monotonic clock; 0: never.
+static WAS_DEAR: AtomicU64 = AtomicU64::new(0);
+/// When that was found out last; 0: never.
+static TRIED: AtomicU64 = AtomicU64::new(0);
+
+/// A clock (clock_gettime(2)) in nanoseconds.
+fn clock(id: usize) -> u64 {
+    let mut t = [0u64; 2];
+    // SAFETY: writes a local.
+    unsafe { raw::syscall4(nr::CLOCK_GETTIME, id, (&raw mut t) as usize, 0, 0) };
+    t[0].wrapping_mul(1_000_000_000).wrapping_add(t[1])
+}
+
+fn now() -> u64 {
+    const CLOCK_MONOTONIC_COARSE: usize = 6;
+    clock(CLOCK_MONOTONIC_COARSE).max(1)
+}
+
+fn recent(at: &AtomicU64) -> bool {
+    let at = at.load(Ordering::Relaxed);
+    at != 0 && now().wrapping_sub(at) < HOLDS
+}
+
+fn madvise(range: &Range<usize>, advice: usize) -> isize {
+    // SAFETY: none of the advice used here changes content that anybody has.
+    unsafe { raw::syscall4(nr::MADVISE, range.start, range.len(), advice, 0) }
+}
+
+/// Asks for huge pages; it is no harm if Linux has none.
+pub fn advise(range: Range<usize>) {
+    madvise(&range, MADV_HUGEPAGE);
+}
+
+/// Asks for small pages.
+pub fn refuse(range: Range<usize>) {
+    if !range.is_empty() {
+        madvise(&range, MADV_NOHUGEPAGE);
+    }
+}
+
+/// Touches the huge page at `at`, which is mapped and new. False if that was dear.
+pub fn populate(at: usize) -> bool {
+    const CLOCK_THREAD_CPUTIME_ID: usize = 3;
+    let start = clock(CLOCK_THREAD_CPUTIME_ID);
+    madvise(&(at..at + PAGE), MADV_POPULATE_WRITE);
+    let cheap = clock(CLOCK_THREAD_CPUTIME_ID).wrapping_sub(start) < DEAR;
+    let now = now();
+    TRIED.store(now, Ordering::Relaxed);
+    WAS_DEAR.store(if cheap { 0 } else { now }, Ordering::Relaxed);
+    cheap
+}
+
+/// Touches all of a new range, so that the program need not fault page by page.
+pub fn populate_small(range: &Range<usize>) {
+    madvise(range, MADV_POPULATE_WRITE);
+}
+
+/// True if a program that has got `range` has used nearly all of it: then it will do so with the next one.
+pub fn filled(range: &Range<usize>) -> bool {
+    const LEAST: usize = 64 << 10;
+    let mut resident = [0u8; 1024];
+    let pages = range.len() / PAGE;
+    if range.len() < LEAST || pages > resident.len() {
+        return false;
+    }
+    let (start, to) = (range.start, resident.as_mut_ptr() as usize);
+    // SAFETY: writes a byte for each page.
+    let r = unsafe { raw::syscall4(nr::MINCORE, start, range.len(), to, 0) };
+    let used = resident[..pages].iter().filter(|b| **b & 1 != 0).count();
+    r == 0 && used >= pages - pages / 8
+}
+
+/// True if huge pages were dear a short while ago. With `probe` that is tried if it was not tried for a while.
+pub fn dear(probe: bool) -> bool {
+    if probe && !recent(&TRIED) && !CONFINED.load(Ordering::Relaxed) {
+        let size = 2 * HUGE;
+        let kind = map::PRIVATE | map::ANONYMOUS;
+        let rights = prot::READ | prot::WRITE;
+        // SAFETY: a new mapping disturbs nobody, and nobody else knows it.
+        unsafe {
+            let r = raw::syscall6(nr::MMAP, [0, size, rights, kind, usize::MAX, 0]);
+            if !raw::is_err(r) {
+                let at = r as usize;
+                advise(at..at + size);
+                populate(at.next_multiple_of(HUGE));
+                raw::syscall4(nr::MUNMAP, at, size, 0, 0);
+            }
+        }
+    }
+    recent(&WAS_DEAR)
+}

@@ -1,0 +1,633 @@
+//! The kernel's part in the program's memory: where anonymous mappings lie and how far the heap reaches ahead (`hrt_kernel::arena`).
+//!
+//! Linux stays the owner of every mapping. So fork, core dumps, /proc/self/maps and MAP_FIXED are Linux's; a call that meets what the
+//! kernel has mapped ahead finds the place empty, since that is unmapped first. Where memory is limited, locked or jailed the kernel
+//! takes no part.
+
+use super::slots::{self, Guard};
+use super::{budget, huge};
+use crate::raw::{self, errno, map, nr, prot};
+use core::cell::UnsafeCell;
+use core::ops::Range;
+use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use hrt_kernel::arena::{Arena, Counts, HUGE, Linux, PAGE, WARM};
+use hrt_kernel::settings::Memory;
+
+/// Bytes that are kept at most of what the program has unmapped; and at most a fourth of what the arenas have, and
+/// [`KEPT_PART`] of the memory that there is.
+const KEPT_MOST: usize = 64 << 20;
+const KEPT_PART: usize = 32;
+/// A mapping that is larger than this part of memory is not advised for huge pages.
+const LARGE_PART: usize = 8;
+/// Smaller ranges are not worth two changes of protection.
+const KEPT_LEAST: usize = 128 << 10;
+/// Largest request that is populated ahead with small pages.
+const AHEAD_MOST: usize = 2 * HUGE;
+/// Cycles of the time stamp after which half of what is kept is given back: about a second.
+const DECAY: u64 = 1 << 31;
+/// Where MAP_32BIT maps (mmap(2)); below it the heap of a program at a fixed address grows.
+const LOW: Range<usize> = 1 << 30..1 << 31;
+/// Ranges of a chunk that are remembered as changed by the program.
+const CHANGED: usize = 64;
+
+/// The heap of brk(2), as the program has it and as Linux has it; 0: not yet known.
+struct Heap {
+    start: usize,
+    end: usize,
+    mapped: usize,
+    /// Calls served without Linux.
+    local: u64,
+}
+
+struct State {
+    /// By the rights and the place of their mappings, see [`Real::of`].
+    arenas: [Arena; 4],
+    heap: Heap,
+    /// What of the arenas is not mapped any more as the arena did it; the first `changed_used`.
+    changed: [Range<usize>; CHANGED],
+    changed_used: usize,
+    /// What each arena has given last.
+    last: [Range<usize>; 4],
+    /// When kept memory was last looked at, by the time stamp.
+    looked: u64,
+}
+
+struct Shared(UnsafeCell<State>);
+// SAFETY: used only under the slots' lock: see `state`.
+unsafe impl Sync for Shared {}
+
+static STATE: Shared = Shared(UnsafeCell::new(State {
+    arenas: [const { Arena::new() }; 4],
+    heap: Heap {
+        start: 0,
+        end: 0,
+        mapped: 0,
+        local: 0,
+    },
+    changed: [const { 0..0 }; CHANGED],
+    changed_used: 0,
+    last: [const { 0..0 }; 4],
+    looked: 0,
+}));
+
+const OFF: u8 = 0;
+const ARENA: u8 = 1;
+const KEEP: u8 = 2;
+static MODE: AtomicU8 = AtomicU8::new(OFF);
+
+/// Bytes that the program has unmapped and the kernel has not.
+pub static KEPT: AtomicUsize = AtomicUsize::new(0);
+
+/// The state, with the lock which makes it the caller's.
+struct Held {
+    state: &'static mut State,
+    _lock: Guard,
+}
+
+impl core::ops::Deref for Held {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        self.state
+    }
+}
+
+impl core::ops::DerefMut for Held {
+    fn deref_mut(&mut self) -> &mut State {
+        self.state
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let kept = self.state.arenas.iter().map(|arena| arena.counts().kept);
+        KEPT.store(kept.sum(), Ordering::Relaxed);
+    }
+}
+
+/// Takes the lock.
+fn state() -> Held {
+    let lock = slots::lock();
+    Held {
+        // SAFETY: the lock is held for as long as the reference lives.
+        state: unsafe { &mut *STATE.0.get() },
+        _lock: lock,
+    }
+}
+
+fn mode() -> u8 {
+    MODE.load(Ordering::Relaxed)
+}
+
+/// Takes over what the user asked for. Where the program's memory is limited, it is left to Linux.
+pub fn init(wanted: Memory) {
+    let limited = [RLIMIT_DATA, raw::RLIMIT_AS]
+        .into_iter()
+        .any(|resource| raw::limit(resource) != u64::MAX);
+    MODE.store(
+        match wanted {
+            _ if limited => OFF,
+            Memory::Linux => OFF,
+            Memory::Arena => ARENA,
+            Memory::Keep => KEEP,
+        },
+        Ordering::Relaxed,
+    );
+}
+
+/// `resource` of the data segment's limit (getrlimit(2)).
+const RLIMIT_DATA: usize = 2;
+
+/// From now on memory is Linux's alone; what was mapped ahead is unmapped.
+pub fn retire() {
+    if mode() == OFF {
+        return;
+    }
+    MODE.store(OFF, Ordering::Relaxed);
+    let mut s = state();
+    s.release();
+}
+
+/// In the child of a fork: nothing has been done yet.
+pub fn after_fork() {
+    let mut s = state();
+    s.arenas.iter_mut().for_each(Arena::recount);
+    s.heap.local = 0;
+}
+
+/// What was done for the program: by the arenas, and calls of brk(2) that the kernel served.
+#[must_use]
+pub fn counts() -> (Counts, u64) {
+    let s = state();
+    (s.counts(), s.heap.local)
+}
+
+/// Linux, as an arena asks it.
+struct Real {
+    /// In [`LOW`].
+    low: bool,
+    /// Rights of the mappings.
+    rights: usize,
+    /// What was given to the program last.
+    last: Range<usize>,
+}
+
+impl Real {
+    /// For the arena of this place in [`State::arenas`].
+    fn of(i: usize) -> Self {
+        Real {
+            low: i & 1 != 0,
+            rights: READ_WRITE | if i & 2 != 0 { prot::EXEC } else { 0 },
+            last: 0..0,
+        }
+    }
+
+    /// The place of the arena for mappings of this kind with these rights, if there is one.
+    fn place(rights: usize, kind: usize) -> Option<usize> {
+        (0..4).find(|i| {
+            let real = Real::of(*i);
+            real.rights == rights && kind == real.kind()
+        })
+    }
+
+    fn kind(&self) -> usize {
+        map::PRIVATE | map::ANONYMOUS | if self.low { map::LOW } else { 0 }
+    }
+
+    fn mmap(&self, at: usize, len: usize, kind: usize) -> Option<usize> {
+        let kind = self.kind() | kind;
+        // SAFETY: no existing mapping is replaced.
+        let r = unsafe { raw::syscall6(nr::MMAP, [at, len, self.rights, kind, usize::MAX, 0]) };
+        (!raw::is_err(r)).then_some(r as usize)
+    }
+
+    fn munmap(&self, range: Range<usize>) {
+        if !range.is_empty() {
+            // SAFETY: the range is the arena's, and not in use.
+            unsafe { raw::syscall4(nr::MUNMAP, range.start, range.end - range.start, 0, 0) };
+        }
+    }
+
+    fn protect(&self, range: Range<usize>, rights: usize) -> bool {
+        // SAFETY: the range is the arena's, and not in use.
+        let r = unsafe { raw::syscall4(nr::MPROTECT, range.start, range.len(), rights, 0) };
+        r == 0
+    }
+
+    /// A new mapping, aligned to a huge page.
+    fn aligned(&self, len: usize) -> Option<usize> {
+        let at = self.mmap(0, len, 0)?;
+        if at.is_multiple_of(HUGE) {
+            return Some(at);
+        }
+        self.munmap(at..at + len);
+        let wide = self.mmap(0, len + HUGE, 0)?;
+        let at = wide.next_multiple_of(HUGE);
+        self.munmap(wide..at);
+        self.munmap(at + len..wide + len + HUGE);
+        Some(at)
+    }
+}
+
+const READ_WRITE: usize = prot::READ | prot::WRITE;
+
+impl Linux for Real {
+    fn map(&mut self, at: Option<usize>, len: usize) -> Option<usize> {
+        let at = match at {
+            Some(at) if self.low && (at < LOW.start || at + len > LOW.end) => return None,
+            Some(at) => {
+                let got = self.mmap(at, len, map::FIXED_NOREPLACE)?;
+                if got != at {
+                    // Linux before 4.17 takes the address for a wish.
+                    self.munmap(got..got + len);
+                    return None;
+                }
+                at
+            }
+            None => self.aligned(len)?,
+        };
+        if !huge::dear(false) {
+            huge::advise(at..at + len);
+        }
+        Some(at)
+    }
+
+    fn ready(&mut self, range: Range<usize>, end: usize) {
+        let filled = huge::filled(&self.last);
+        if huge::dear(false) {
+            if filled && range.len() <= AHEAD_MOST {
+                huge::populate_small(&range);
+            }
+            return;
+        }
+        // A large request may be one that is hardly used.
+        let pages = (range.start.next_multiple_of(HUGE)..range.end).step_by(HUGE);
+        for page in pages.take(2) {
+            if !huge::populate(page) {
+                huge::refuse(page + HUGE..end);
+                return;
+            }
+        }
+    }
+
+    fn unmap(&mut self, range: Range<usize>) {
+        self.munmap(range);
+    }
+
+    fn keep(&mut self, range: Range<usize>) -> bool {
+        mode() == KEEP || range.len() >= KEPT_LEAST && self.protect(range, 0)
+    }
+
+    fn renew(&mut self, range: Range<usize>) -> bool {
+        if mode() != KEEP && !self.protect(range.clone(), self.rights) {
+            return false;
+        }
+        // SAFETY: kept memory is mapped to write again, and nobody's.
+        unsafe { core::ptr::write_bytes(range.start as *mut u8, 0, range.len()) };
+        true
+    }
+}
+
+impl State {
+    /// The arenas, with their way to Linux.
+    fn arenas(&mut self) -> impl Iterator<Item = (&mut Arena, Real)> {
+        let all = self.arenas.iter_mut().enumerate();
+        all.map(|(i, arena)| (arena, Real::of(i)))
+    }
+
+    fn release(&mut self) -> bool {
+        let mut found = false;
+        for (arena, mut linux) in self.arenas() {
+            found |= arena.release(&mut linux);
+        }
+        let heap = &mut self.heap;
+        if heap.mapped > heap.end {
+            // SAFETY: the program has not got what is given back.
+            unsafe { raw::syscall4(nr::BRK, heap.end, 0, 0, 0) };
+            heap.mapped = heap.end;
+            found = true;
+        }
+        found
+    }
+
+    fn claim(&mut self, range: &Range<usize>, replace: bool) {
+        for (arena, mut linux) in self.arenas() {
+            arena.claim(range, replace, &mut linux);
+        }
+        self.change(range);
+    }
+
+    fn touches(&self, range: &Range<usize>) -> bool {
+        self.arenas.iter().any(|arena| arena.overlaps(range))
+    }
+
+    /// What the arena has given of `range` is no more plain memory.
+    fn change(&mut self, range: &Range<usize>) {
+        if !self.touches(range) {
+            return;
+        }
+        let used = &mut self.changed_used;
+        let same = |c: &Range<usize>| c.start <= range.start && range.end <= c.end;
+        if self.changed[..*used].iter().any(same) {
+            return;
+        }
+        if *used == CHANGED {
+            // There is no telling any more.
+            self.changed[0] = 0..usize::MAX;
+            *used = 1;
+            return;
+        }
+        self.changed[*used] = range.clone();
+        *used += 1;
+    }
+
+    fn unmapped(&mut self, range: &Range<usize>) {
+        for (arena, mut linux) in self.arenas() {
+            arena.unmapped(range, &mut linux);
+        }
+        // What is mapped there next is as the arena maps it.
+        let mut i = 0;
+        while i < self.changed_used {
+            let c = &self.changed[i];
+            if range.start <= c.start && c.end <= range.end {
+                self.changed_used -= 1;
+                self.changed[i] = self.changed[self.changed_used].clone();
+            } else {
+                i += 1;
+            }
+        }
+    }
+
+    fn keep(&mut self, range: &Range<usize>) -> bool {
+        let changed = &self.changed[..self.changed_used];
+        if changed
+            .iter()
+            .any(|c| c.start < range.end && range.start < c.end)
+        {
+            return false;
+        }
+        let kept = self
+            .arenas()
+            .any(|(arena, mut linux)| arena.keep(range, &mut linux));
+        if kept {
+            let most = KEPT_MOST
+                .min(self.counts().chunks / 4)
+                .min(budget::bytes() / KEPT_PART);
+            self.trim(|_| most);
+        }
+        kept
+    }
+
+    /// Unmaps kept memory if the program is about to find some in `range`.
+    fn show(&mut self, range: &Range<usize>) {
+        if self.arenas.iter().any(|arena| arena.keeps(range)) {
+            self.trim(|_| 0);
+        }
+    }
+
+    /// Gives kept memory back: of each arena's, all but what `left` says.
+    fn trim(&mut self, left: impl Fn(usize) -> usize) {
+        for (arena, mut linux) in self.arenas() {
+            arena.trim(left(arena.counts().kept), &mut linux);
+        }
+    }
+
+    fn counts(&self) -> Counts {
+        self.arenas.iter().fold(Counts::default(), |sum, arena| {
+            let c = arena.counts();
+            Counts {
+                local: sum.local + c.local,
+                mapped: sum.mapped + c.mapped,
+                keeps: sum.keeps + c.keeps,
+                chunks: sum.chunks + c.chunks,
+                kept: sum.kept + c.kept,
+            }
+        })
+    }
+
+    /// Once in a while half of what is kept goes.
+    fn decay(&mut self) {
+        // SAFETY: reads a counter.
+        let now = unsafe { core::arch::x86_64::_rdtsc() };
+        if now.wrapping_sub(self.looked) > DECAY {
+            if self.looked != 0 {
+                self.trim(|kept| if kept < KEPT_LEAST { 0 } else { kept / 2 });
+            }
+            self.looked = now;
+        }
+    }
+}
+
+/// True if the program has unmapped what is at `at`, and only the kernel still has it.
+#[must_use]
+pub fn keeps(at: usize) -> bool {
+    KEPT.load(Ordering::Relaxed) != 0
+        && state()
+            .arenas
+            .iter()
+            .any(|arena| arena.keeps(&(at..at + 1)))
+}
+
+/// The pages of a call's range; `None` if Linux will refuse it.
+fn pages(start: usize, len: usize) -> Option<Range<usize>> {
+    let end = start.checked_add(len)?.checked_next_multiple_of(PAGE)?;
+    (start.is_multiple_of(PAGE) && start < end).then_some(start..end)
+}
+
+/// Serves a call that has to do with memory: its result, or `None` if it is Linux's alone. `linux` makes the call with these arguments.
+pub fn serve(
+    number: usize,
+    args: &[usize; 6],
+    mut linux: impl FnMut(&[usize; 6]) -> isize,
+) -> Option<isize> {
+    if mode() == OFF {
+        return None;
+    }
+    let [a0, a1, a2, ..] = *args;
+    match number {
+        nr::MMAP => mmap(args, linux),
+        nr::MUNMAP => {
+            let range = pages(a0, a1)?;
+            {
+                let mut s = state();
+                s.decay();
+                if !s.touches(&range) {
+                    return None;
+                }
+                if s.keep(&range) {
+                    return Some(0);
+                }
+            }
+            let r = linux(args);
+            if r == 0 {
+                state().unmapped(&range);
+            }
+            Some(r)
+        }
+        nr::MREMAP => mremap(args, linux),
+        nr::BRK => brk(a0, |end| linux(&[end, 0, 0, 0, 0, 0])),
+        nr::MPROTECT
+        | nr::PKEY_MPROTECT
+        | nr::MADVISE
+        | nr::MLOCK
+        | nr::MLOCK2
+        | nr::MBIND
+        | nr::MINCORE
+        | nr::MSYNC => {
+            let range = pages(a0, a1)?;
+            let mut s = state();
+            s.show(&range);
+            if !match number {
+                nr::MPROTECT => a2 == READ_WRITE,
+                nr::MADVISE => HARMLESS.contains(&a2),
+                _ => matches!(number, nr::MINCORE | nr::MSYNC),
+            } {
+                s.change(&range);
+            }
+            None
+        }
+        nr::SHMAT if a1 != 0 => {
+            // How long it is, Linux knows.
+            let mut s = state();
+            s.release();
+            s.changed_used = 1;
+            s.changed[0] = 0..usize::MAX;
+            None
+        }
+        nr::MLOCKALL | nr::USERFAULTFD => {
+            retire();
+            None
+        }
+        nr::SETRLIMIT if [RLIMIT_DATA, raw::RLIMIT_AS].contains(&a0) => {
+            retire();
+            None
+        }
+        nr::PRLIMIT64 if a2 != 0 && [RLIMIT_DATA, raw::RLIMIT_AS].contains(&a1) => {
+            retire();
+            None
+        }
+        _ => None,
+    }
+}
+
+/// Advice after which memory is as it was (madvise(2)): normal, random, sequential, willneed, dontneed, free, hugepage, cold, pageout,
+/// populate.
+const HARMLESS: [usize; 11] = [0, 1, 2, 3, 4, 8, 14, 20, 21, 22, 23];
+
+/// Makes a call; once more if Linux has no memory, without what was mapped ahead.
+fn patient(mut call: impl FnMut() -> isize) -> isize {
+    let r = call();
+    if r != raw::err(errno::ENOMEM) || !state().release() {
+        return r;
+    }
+    call()
+}
+
+fn mmap(args: &[usize; 6], mut linux: impl FnMut(&[usize; 6]) -> isize) -> Option<isize> {
+    const KIND: usize = map::PRIVATE | map::ANONYMOUS;
+    let [addr, len, rights, flags, ..] = *args;
+    if let (0, Some(i)) = (addr, Real::place(rights, flags)) {
+        let size = len.checked_next_multiple_of(PAGE)?;
+        let mut s = state();
+        let s = &mut *s;
+        let mut real = Real::of(i);
+        real.last = s.last[i].clone();
+        if let Some(at) = s.arenas[i].map(size, &mut real) {
+            s.last[i] = at..at + size;
+            return Some(at as isize);
+        }
+    } else if addr != 0 {
+        let replaces = flags & (map::FIXED | map::FIXED_NOREPLACE) == map::FIXED;
+        state().claim(&pages(addr & !(PAGE - 1), len)?, replaces);
+    }
+    let r = patient(|| linux(args));
+    if !raw::is_err(r)
+        && rights & READ_WRITE == READ_WRITE
+        && flags & (KIND | map::NORESERVE | map::GROWSDOWN | map::HUGETLB) == KIND
+        && len >= HUGE
+        && len <= budget::bytes() / LARGE_PART
+        && !huge::dear(true)
+    {
+        huge::advise(pages(r as usize, len)?);
+    }
+    Some(r)
+}
+
+fn mremap(args: &[usize; 6], mut linux: impl FnMut(&[usize; 6]) -> isize) -> Option<isize> {
+    const FIXED: usize = 2;
+    const DONTUNMAP: usize = 4;
+    let [old, old_len, new_len, flags, new, _] = *args;
+    let from = pages(old, old_len)?;
+    let to = pages(old, new_len)?;
+    {
+        let mut s = state();
+        if flags & FIXED != 0 {
+            s.claim(&pages(new, new_len)?, true);
+        } else if to.end > from.end {
+            // It may grow where it is.
+            s.claim(&(from.end..to.end), false);
+        }
+        if !s.touches(&from) {
+            return None;
+        }
+        s.show(&from);
+    }
+    let r = patient(|| linux(args));
+    if !raw::is_err(r) && flags & DONTUNMAP == 0 {
+        if r as usize != old {
+            state().unmapped(&from);
+        } else if to.end < from.end {
+            state().unmapped(&(to.end..from.end));
+        }
+    }
+    Some(r)
+}
+
+/// brk(2), which `linux` makes with the end of the heap that it is given.
+fn brk(wanted: usize, mut linux: impl FnMut(usize) -> isize) -> Option<isize> {
+    let mut s = state();
+    if s.heap.start == 0 {
+        let r = linux(0);
+        if raw::is_err(r) {
+            return Some(r);
+        }
+        let end = r as usize;
+        s.heap = Heap {
+            start: end,
+            end,
+            mapped: end,
+            local: 0,
+        };
+    }
+    let heap = &mut s.heap;
+    if wanted < heap.start {
+        return Some(heap.end as isize);
+    }
+    if (heap.end..=heap.mapped).contains(&wanted) {
+        heap.end = wanted;
+        heap.local += 1;
+        return Some(wanted as isize);
+    }
+    // A heap that grows on is mapped ahead, to the next huge page; one that shrinks is shrunk.
+    let ahead = if wanted > heap.end && wanted - heap.start >= WARM {
+        wanted.checked_next_multiple_of(HUGE).unwrap_or(wanted)
+    } else {
+        wanted
+    };
+    let was = heap.mapped;
+    let mut r = linux(ahead);
+    if r as usize != ahead && ahead != wanted && !raw::is_err(r) {
+        r = linux(wanted);
+    }
+    if raw::is_err(r) {
+        return Some(r);
+    }
+    heap.mapped = r as usize;
+    if heap.mapped >= wanted {
+        heap.end = wanted;
+    }
+    if heap.mapped == ahead && ahead > wanted && !huge::dear(true) {
+        huge::advise(was.next_multiple_of(PAGE)..ahead);
+    }
+    Some(heap.end as isize)
+}
