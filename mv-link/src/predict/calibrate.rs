@@ -1,6 +1,7 @@
 //! Measures what things cost here and now, plain and as a hybrid: a copy of this very program is hybridized into a temporary
 //! directory, and both run [`super::measure`]'s operations, in rounds in which they take turns.
 
+use super::measure;
 use super::report::Usage;
 use super::sys::{self, Program};
 use super::trace::{self, Image};
@@ -198,21 +199,17 @@ impl Pair {
 
     /// One round of all operations and of starts, in nanoseconds.
     fn round(&self, platform: &str, divisor: u32) -> Result<BTreeMap<String, f64>> {
-        let out = self.command(platform, "all", divisor).output();
-        let out = out.map_err(failed("cannot execute the calibration run"))?;
-        if !out.status.success() {
-            return Err(Error::Predict(format!(
-                "the calibration run on {platform} failed ({}): {}",
-                out.status,
-                String::from_utf8_lossy(&out.stderr).trim()
-            )));
-        }
         let mut costs = BTreeMap::new();
-        for line in String::from_utf8_lossy(&out.stdout).lines() {
-            let parts = line.split_once(' ').map(|(n, v)| (n, v.parse()));
-            let Some((name, Ok(value))) = parts else {
-                let text = format!("the calibration run printed '{line}'");
-                return Err(Error::Predict(text));
+        for (name, times) in measure::operations() {
+            let out = self.command(platform, name, times / divisor).output();
+            let out = out.map_err(failed("cannot execute the calibration run"))?;
+            let text = String::from_utf8_lossy(&out.stdout);
+            let Some(value) = text.trim().parse().ok().filter(|_| out.status.success()) else {
+                return Err(Error::Predict(format!(
+                    "the calibration run of '{name}' on {platform} failed ({}): {}",
+                    out.status,
+                    String::from_utf8_lossy(&out.stderr).trim()
+                )));
             };
             costs.insert(name.to_owned(), value);
         }

@@ -26,10 +26,12 @@ struct Operation {
     run: fn(u32) -> Result<(u64, u64)>,
 }
 
-/// All operations, in the order in which they are run: fresh memory first, threads and children last.
+/// All operations. Each is run in a process of its own, so that none meets the memory of another.
 const OPERATIONS: &[Operation] = &[
     op("grow", 4096, grow),
     op("churn", 8, churn),
+    op("heap", 2048, heap),
+    op("placed", 2048, placed),
     op("large", 4, large),
     op("file", 256, file),
     op("getpid", 5000, getpid),
@@ -39,7 +41,8 @@ const OPERATIONS: &[Operation] = &[
     op("sigprocmask", 3000, sigprocmask),
     op("sigaction", 3000, sigaction),
     op("ppoll", 1500, ppoll),
-    op("mmap", 400, mmap),
+    op("mmap", 2000, mmap),
+    op("alone", 2000, alone),
     op("mprotect", 500, mprotect),
     op("brk", 500, brk),
     op("madvise", 1000, madvise),
@@ -56,27 +59,25 @@ const fn op(name: &'static str, times: u32, run: fn(u32) -> Result<(u64, u64)>) 
     Operation { name, times, run }
 }
 
-/// Runs as the command line says: `all DIVISOR` (each operation a DIVISORth of its usual number), or one `NAME TIMES`.
-/// Prints a line `NAME NANOSECONDS` for each, the time of one of it. `nothing 0` does just that.
+/// The names of all operations, and how often each is done for one sample.
+pub fn operations() -> impl Iterator<Item = (&'static str, u32)> {
+    OPERATIONS.iter().map(|o| (o.name, o.times))
+}
+
+/// Runs an operation and prints what one of it takes, in nanoseconds. `nothing` does nothing.
 ///
 /// # Errors
-/// What an operation cannot do here; the command line's errors.
-pub fn run(name: &str, number: u32) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    let mut one = |o: &Operation, times: u32| -> Result<()> {
-        let (ns, units) = (o.run)(times.max(1))?;
-        writeln!(out, "{} {:.3}", o.name, ns as f64 / units.max(1) as f64)
-    };
-    match name {
-        "nothing" => Ok(()),
-        "all" => OPERATIONS
-            .iter()
-            .try_for_each(|o| one(o, o.times / number.max(1))),
-        _ => match OPERATIONS.iter().find(|o| o.name == name) {
-            Some(o) => one(o, number),
-            None => Err(Error::other(format!("no operation '{name}'"))),
-        },
+/// What an operation cannot do here; that there is none of that name.
+pub fn run(name: &str, times: u32) -> Result<()> {
+    if name == "nothing" {
+        return Ok(());
     }
+    let Some(o) = OPERATIONS.iter().find(|o| o.name == name) else {
+        return Err(Error::other(format!("no operation '{name}'")));
+    };
+    let (ns, units) = (o.run)(times.max(1))?;
+    println!("{:.3}", ns as f64 / units.max(1) as f64);
+    Ok(())
 }
 
 /// Processor time since this process began.
@@ -204,6 +205,65 @@ fn churn(times: u32) -> Result<(u64, u64)> {
     Ok((start.ns(), u64::from(times) * PAGES as u64))
 }
 
+/// First touch of pages of the heap, as malloc(3) has it grow: brk is in it.
+fn heap(times: u32) -> Result<(u64, u64)> {
+    const STEP: usize = 32;
+    let pages = times as usize / STEP * STEP;
+    // SAFETY: the heap grows from where it ends, is touched there and shrinks again; nothing is allocated meanwhile.
+    unsafe {
+        let end = call!(libc::SYS_brk, 0) as usize;
+        let start = Clock::start();
+        for at in (0..pages).step_by(STEP) {
+            let from = end + at * PAGE;
+            if call!(libc::SYS_brk, from + STEP * PAGE) as usize != from + STEP * PAGE {
+                return Err(Error::from_raw_os_error(libc::ENOMEM));
+            }
+            touch(from.next_multiple_of(PAGE) as *mut u8, STEP - 1);
+        }
+        let ns = start.ns();
+        call!(libc::SYS_brk, end);
+        Ok((ns, (pages / STEP * (STEP - 1)) as u64))
+    }
+}
+
+/// First touch of pages of memory at addresses that the program chooses, in a reservation of its own: mmap is in it.
+fn placed(times: u32) -> Result<(u64, u64)> {
+    const STEP: usize = 64;
+    let pages = (times as usize).next_multiple_of(STEP);
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    // SAFETY: what is mapped over is our own reservation, which nobody uses.
+    unsafe {
+        let reserve = flags | libc::MAP_NORESERVE;
+        let at = call!(
+            libc::SYS_mmap,
+            0,
+            pages * PAGE,
+            libc::PROT_NONE,
+            reserve,
+            -1isize,
+            0
+        );
+        if at < 0 {
+            return Err(Error::from_raw_os_error(-at as i32));
+        }
+        let start = Clock::start();
+        for page in (0..pages).step_by(STEP) {
+            let part = at as usize + page * PAGE;
+            call!(
+                libc::SYS_mmap,
+                part,
+                STEP * PAGE,
+                RW,
+                flags | libc::MAP_FIXED,
+                -1isize,
+                0
+            );
+            touch(part as *mut u8, STEP);
+        }
+        Ok((start.ns(), pages as u64))
+    }
+}
+
 /// The same pages where Linux may make them large: what memory in large pages costs, for each 4 KiB.
 fn large(times: u32) -> Result<(u64, u64)> {
     const PAGES: usize = LARGE / PAGE;
@@ -280,6 +340,18 @@ fn mmap(times: u32) -> Result<(u64, u64)> {
     // SAFETY: what is unmapped is what was mapped.
     let (ns, n) = timed(times, || unsafe {
         let at = call!(libc::SYS_mmap, 0, PAGE, RW, flags, -1isize, 0);
+        call!(libc::SYS_munmap, at, PAGE);
+    })?;
+    Ok((ns, 2 * n))
+}
+
+/// The same where no other mapping is near: Linux makes and frees a page of tables each time.
+fn alone(times: u32) -> Result<(u64, u64)> {
+    const FAR: usize = 1 << 40;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    // SAFETY: what is unmapped is what was mapped, there or where there is room.
+    let (ns, n) = timed(times, || unsafe {
+        let at = call!(libc::SYS_mmap, FAR, PAGE, RW, flags, -1isize, 0);
         call!(libc::SYS_munmap, at, PAGE);
     })?;
     Ok((ns, 2 * n))

@@ -69,6 +69,9 @@ const FAULTS: [i32; 5] = [
 ];
 /// Pages of a round of the operation `churn`, in which there is one mmap and one munmap.
 const CHURN_PAGES: f64 = 512.0;
+/// Pages for each brk of the operation `heap`, and for each mmap of `placed`.
+const HEAP_PAGES: f64 = 31.0;
+const PLACED_PAGES: f64 = 64.0;
 /// Where a first touch costs this part of a plain one less, the kernel manages memory.
 const MANAGED: f64 = 0.3;
 
@@ -122,6 +125,14 @@ impl Added<'_> {
         for ((what, operation), count) in kinds {
             let each = match operation {
                 "getppid" => self.forwarded,
+                // Where a program's mappings lie is not known: near others, where that is cheaper, or alone.
+                "mmap" => {
+                    let near = self.of("mmap")?;
+                    let alone = self.of("alone")?;
+                    let mut both = near.with(alone);
+                    both.mid = (near.mid + alone.mid) / 2.0;
+                    both
+                }
                 o => self.of(o)?,
             };
             terms.push((what, count, each));
@@ -146,16 +157,34 @@ impl Added<'_> {
         Ok(self.of(name)?.minus(inside))
     }
 
-    /// First touch of a page: of memory that the process never had, and of memory that comes and goes.
+    /// First touch of a page of memory that lies anywhere: that the process never had, and that comes and goes.
     fn touch(&self) -> Result<Range> {
         let grow = self.of("grow")?;
-        let churn = self
-            .of("churn")?
-            .minus(self.of("mmap")?.times(2.0 / CHURN_PAGES));
+        let churn = self.less_calls("churn", "mmap", 2.0 / CHURN_PAGES)?;
         let mut both = grow.with(churn);
         both.mid = (grow.mid + churn.mid) / 2.0;
         Ok(both)
     }
+
+    /// An operation less so many calls of another for each.
+    fn less_calls(&self, name: &str, call: &str, calls: f64) -> Result<Range> {
+        let mid = self.of(call)?.times(calls).mid;
+        Ok(self.of(name)?.minus(Range {
+            low: mid,
+            mid,
+            high: mid,
+        }))
+    }
+}
+
+/// An image's page faults for anonymous memory by where that lies: the heap, anywhere, or where the program wants it. What was asked
+/// for first has them, the rest is the last one's.
+fn where_touched(image: &Image) -> [u64; 3] {
+    let pages = |bytes: u64| bytes / super::proc::PAGE;
+    let all = image.anonymous_faults;
+    let heap = pages(image.memory.brk.bytes).min(all);
+    let anywhere = pages(image.memory.mmap_anonymous.bytes).min(all - heap);
+    [heap, anywhere, all - heap - anywhere]
 }
 
 /// Predicts for what `image` did. `file_faults` are the page faults that were not for anonymous memory, where they are known
@@ -199,10 +228,17 @@ pub fn predict(
     terms.push(("threads", image.threads, added.net("thread")?));
     terms.push(("forks", image.forks, added.net("fork")?));
     terms.push(("vforks", image.vforks, added.net("spawn")?));
+    let [heap, anywhere, placed] = where_touched(image);
     terms.push((
-        "first touches of anonymous pages",
-        image.anonymous_faults,
-        added.touch()?,
+        "first touches of the heap",
+        heap,
+        added.less_calls("heap", "brk", 1.0 / HEAP_PAGES)?,
+    ));
+    terms.push(("first touches, memory anywhere", anywhere, added.touch()?));
+    terms.push((
+        "first touches, placed memory",
+        placed,
+        added.less_calls("placed", "mmap", 1.0 / PLACED_PAGES)?,
     ));
     if let Some(n) = file_faults {
         terms.push(("page faults of files", n, added.of("file")?));
@@ -288,6 +324,9 @@ mod tests {
         let names = [
             "grow",
             "churn",
+            "heap",
+            "placed",
+            "alone",
             "large",
             "file",
             "getpid",
@@ -379,12 +418,15 @@ mod tests {
                 c.added = Range::of(vec![-800.0]);
             });
         }
-        let image = Image {
+        let mut image = Image {
             anonymous_faults: 1000,
             ..Image::default()
         };
+        image.memory.mmap_anonymous.bytes = 800 << 12;
+        image.memory.brk.bytes = 150 << 12;
+        assert_eq!(where_touched(&image), [150, 800, 50]);
         let p = predict(&image, None, None, c).expect("complete");
         assert_eq!(p.memory_could_save, None);
-        assert!(p.added.mid < -700e-6 && p.elapsed.is_none());
+        assert!(p.added.mid < -600e-6 && p.elapsed.is_none());
     }
 }

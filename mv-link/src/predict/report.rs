@@ -189,6 +189,8 @@ fn image_text(f: &mut fmt::Formatter<'_>, image: &Image) -> fmt::Result {
     write!(f, "  memory calls ")?;
     for (name, s) in [
         ("anonymous mmap", m.mmap_anonymous),
+        ("placed", m.mmap_placed),
+        ("reserved", m.mmap_reserved),
         ("other mmap", m.mmap_other),
         ("munmap", m.munmap),
         ("mprotect", m.mprotect),

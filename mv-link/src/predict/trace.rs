@@ -15,6 +15,8 @@ use std::rc::Rc;
 const ARCH_X86_64: u32 = 0xc000_003e;
 /// `AT_ENTRY` (getauxval(3)).
 const AT_ENTRY: u64 = 9;
+/// Bytes of a huge page.
+const HUGE: u64 = 2 << 20;
 /// `int3`.
 const BREAKPOINT: u64 = 0xcc;
 
@@ -50,8 +52,12 @@ impl Sized {
 /// Memory management by system calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Memory {
-    /// mmap of private anonymous memory.
+    /// mmap of private anonymous memory, wherever there is room or as large as a huge page.
     pub mmap_anonymous: Sized,
+    /// mmap of less of it at an address that the program has a say in.
+    pub mmap_placed: Sized,
+    /// mmap of addresses only: private anonymous memory that may not be accessed.
+    pub mmap_reserved: Sized,
     /// mmap of anything else.
     pub mmap_other: Sized,
     /// munmap.
@@ -518,7 +524,14 @@ fn memory(pid: Pid, process: &mut Process, image: &mut Image, number: u64, args:
             if flags & (libc::MAP_ANONYMOUS | libc::MAP_PRIVATE)
                 == libc::MAP_ANONYMOUS | libc::MAP_PRIVATE
             {
-                m.mmap_anonymous.add(args[1]);
+                let fixed = libc::MAP_FIXED | libc::MAP_FIXED_NOREPLACE | libc::MAP_32BIT;
+                if args[2] as i32 == libc::PROT_NONE {
+                    m.mmap_reserved.add(args[1]);
+                } else if args[1] < HUGE && (args[0] != 0 || flags & fixed != 0) {
+                    m.mmap_placed.add(args[1]);
+                } else {
+                    m.mmap_anonymous.add(args[1]);
+                }
             } else {
                 m.mmap_other.add(args[1]);
             }
