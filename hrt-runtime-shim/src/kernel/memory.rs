@@ -19,8 +19,8 @@ const KEPT_MOST: usize = 64 << 20;
 const KEPT_PART: usize = 32;
 /// A mapping that is larger than this part of memory is not advised for huge pages.
 const LARGE_PART: usize = 8;
-/// Smaller ranges are not worth two changes of protection.
-const KEPT_LEAST: usize = 128 << 10;
+/// What is kept is given back as a whole when it is less.
+const KEPT_LEAST: usize = 32 * PAGE;
 /// Largest request that is populated ahead with small pages.
 const AHEAD_MOST: usize = 2 * HUGE;
 /// Cycles of the time stamp after which half of what is kept is given back: about a second.
@@ -275,7 +275,7 @@ impl Linux for Real {
     }
 
     fn keep(&mut self, range: Range<usize>) -> bool {
-        mode() == KEEP || range.len() >= KEPT_LEAST && self.protect(range, 0)
+        mode() == KEEP || self.protect(range, 0)
     }
 
     fn renew(&mut self, range: Range<usize>) -> bool {
