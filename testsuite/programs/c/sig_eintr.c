@@ -8,8 +8,8 @@ static volatile int got;
 static int p[2];
 static void on(int s, siginfo_t *i, void *c) { (void)s, (void)i, (void)c; if (++got == 2) write(p[1], "z", 1); }
 static void twice(void) {
-    // Two signals 15 ms apart; the second one's handler also writes to the pipe.
-    struct itimerval t = {{0, 15000}, {0, 15000}};
+    // Two signals 60 ms apart, which a busy machine does not bring together; the second one's handler also writes to the pipe.
+    struct itimerval t = {{0, 60000}, {0, 60000}};
     got = 0;
     setitimer(ITIMER_REAL, &t, NULL);
 }
@@ -47,7 +47,7 @@ int main(void) {
         TRY("sigsuspend", sigsuspend(&none));
         if (!restart) TRY("futex", syscall(SYS_futex, &f, FUTEX_WAIT, 0, NULL));
         pid_t kid = fork();
-        if (!kid) { millis(40); _exit(0); }
+        if (!kid) { millis(160); _exit(0); }
         twice();
         int st;
         long r = waitpid(kid, &st, 0);
