@@ -133,7 +133,7 @@ static inline long hrt_cycles(void) { return HRT_CALL_0(HRT_FN_CYCLES); }
 
 /* Carriers are made by clone(2), of which libc knows nothing, or by `create`, which is as pthread_create(3): so libc is ready for more than
  * one thread, and may be used in kernel threads. HRT_THREAD_TLS needs that, and `join` and `detach`, as pthread_join(3) and pthread_detach(3). To be called before
- * the first kernel thread is made. 0. */
+ * the first kernel thread is made. 0. -EBUSY: one has been made in another way. */
 static inline long hrt_threads_maker(void *create, void *join, void *detach) { return HRT_CALL_3(HRT_FN_THREADS_MAKER, create, join, detach); }
 /* The same with the functions of <pthread.h>, which is to be included. */
 #define hrt_threads_by_pthread() hrt_threads_maker((void *)pthread_create, (void *)pthread_join, (void *)pthread_detach)

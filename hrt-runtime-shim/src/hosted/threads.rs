@@ -190,7 +190,7 @@ pub fn end(b: *mut Block, last: impl FnOnce()) -> End {
         }
         heap::thread_ends(b);
         let others = patch::THREADS.fetch_sub(1, Ordering::AcqRel) - 1;
-        if (*b).borrowed == 0 && others == crate::threads::helpers() {
+        if (*b).borrowed == 0 && crate::threads::ends() {
             last();
             if others != 0 {
                 // Only Linux threads of the kernel's are left, which would wait for ever.

@@ -133,12 +133,16 @@ pub unsafe fn prepare(child: *mut Block, b: *mut Block, flags: u64) {
 pub unsafe fn make(child: *mut Block, flags: u64, call: impl FnOnce() -> isize) -> isize {
     if flags & flag::THREAD != 0 {
         patch::before_threads();
+        crate::threads::begins();
     }
     patch::THREADS.fetch_add(1, Ordering::AcqRel);
     let r = call();
     if raw::is_err(r) || flags & flag::VFORK != 0 && flags & flag::THREAD == 0 {
         // There is no child, or it has left this memory.
         patch::THREADS.fetch_sub(1, Ordering::AcqRel);
+        if flags & flag::THREAD != 0 {
+            crate::threads::ends();
+        }
         // SAFETY: no thread runs on the child's block.
         unsafe { block::give_back(child) };
     } else if flags & flag::THREAD != 0 {

@@ -12,10 +12,10 @@
 //! The server sleeps unless such calls come often, and is there only while the process may use more cores than it has threads.
 //! Where its answers come late, because others need the cores, it rests, each time for longer.
 
-use super::{descriptors, threads};
+use super::descriptors;
 use crate::kernel::block::{self, BLOCK_SIZE, Block, CHANNEL};
 use crate::kernel::slots::{self, Slot};
-use crate::kernel::{observe, set_gs};
+use crate::kernel::{observe, patch, set_gs};
 use crate::raw::{self, nr};
 use core::arch::global_asm;
 use core::mem::offset_of;
@@ -409,7 +409,7 @@ fn free_core() -> bool {
         cores = allowed_cores();
         CORES.store(cores, Ordering::Relaxed);
     }
-    cores > threads::live()
+    cores > patch::THREADS.load(Ordering::Relaxed)
 }
 
 fn allowed_cores() -> usize {

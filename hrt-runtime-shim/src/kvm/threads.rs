@@ -49,8 +49,6 @@ hrt_kvm_clone3:
     options(att_syntax)
 );
 
-/// Threads of this process.
-static LIVE: AtomicUsize = AtomicUsize::new(1);
 /// The status with which the process's first thread has ended.
 static LEADER_STATUS: AtomicUsize = AtomicUsize::new(0);
 
@@ -126,22 +124,15 @@ fn start(
         children::prepare(child, b, flags);
         (*child).deferred_mask = mask;
     }
-    let joins = flags & flag::THREAD != 0 && !children::borrows(b);
-    if joins && flags & flag::SHARED != flag::SHARED {
+    if flags & flag::THREAD != 0 && !children::borrows(b) && flags & flag::SHARED != flag::SHARED {
         // It has descriptors or directories of its own.
         channel::forbid();
-    }
-    if joins {
-        LIVE.fetch_add(1, Ordering::AcqRel);
     }
     // SAFETY: the child's block is ours until the child runs, and complete.
     let r = unsafe {
         let at = (*child).stack_top - TOP;
         children::make(child, flags, || call(Some(at)))
     };
-    if joins && raw::is_err(r) {
-        LIVE.fetch_sub(1, Ordering::AcqRel);
-    }
     raw::set_sigmask(mask);
     r
 }
@@ -201,7 +192,6 @@ fn copy(
     if r == 0 {
         // SAFETY: the calling thread's own block.
         unsafe { children::copied(b) };
-        LIVE.store(1, Ordering::Relaxed);
         channel::after_fork(b);
         if stack != 0 {
             v.regs.rsp = stack as u64;
@@ -238,8 +228,7 @@ pub fn exit(b: *mut Block, v: &mut Vcpu, status: usize, report: impl FnOnce()) -
         if unsafe { (*b).pid == (*b).tid } {
             LEADER_STATUS.store(status, Ordering::Relaxed);
         }
-        // Linux threads of the kernel's would wait for ever.
-        if LIVE.fetch_sub(1, Ordering::AcqRel) == 1 + crate::threads::helpers() {
+        if crate::threads::ends() {
             report();
             // Linux has made a thread of its own for the VM, which the process would wait for.
             raw::exit_group(LEADER_STATUS.load(Ordering::Relaxed) as i32);
@@ -255,12 +244,6 @@ pub fn exit(b: *mut Block, v: &mut Vcpu, status: usize, report: impl FnOnce()) -
             options(noreturn)
         );
     }
-}
-
-/// Threads of this process.
-#[must_use]
-pub fn live() -> usize {
-    LIVE.load(Ordering::Relaxed)
 }
 
 /// True if the calling thread is its process's only one, and its memory's.

@@ -411,8 +411,5 @@ pub unsafe extern "C" fn threads_info(out: *mut Info) -> isize {
 }
 
 pub extern "C" fn threads_maker(create: usize, join: usize, detach: usize) -> isize {
-    groups::JOIN.store(join, Ordering::Release);
-    groups::DETACH.store(detach, Ordering::Release);
-    groups::MAKER.store(create, Ordering::Release);
-    0
+    inside(|| nothing(groups::set_libc(create, join, detach)))
 }

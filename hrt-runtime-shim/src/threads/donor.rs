@@ -5,8 +5,8 @@
 //! any thread does, destructors included.
 
 use super::groups::{DETACH, JOIN, MAKER};
-use super::{HELPERS, futex_wait, futex_wake, switch};
-use crate::raw::{self, errno};
+use super::{futex_wait, futex_wake, switch};
+use crate::raw;
 use core::sync::atomic::{AtomicU32, Ordering};
 use hrt_kernel::threads::NEVER;
 
@@ -33,18 +33,22 @@ pub struct Area {
     ready: AtomicU32,
 }
 
+/// True if the program has said how libc makes threads; then the carriers are such, too, and may call libc.
+pub fn can_be_had() -> bool {
+    [&MAKER, &JOIN, &DETACH]
+        .iter()
+        .all(|f| f.load(Ordering::Acquire) != 0)
+}
+
 /// Takes an area, for `area` to keep.
 ///
 /// # Errors
-/// ENOTSUP if the program has not said how libc makes threads; what it answers.
+/// What libc answers.
 ///
 /// # Safety
-/// `area` must be alive until [`give_back`].
+/// [`can_be_had`] must be true. `area` must be alive until [`give_back`].
 pub unsafe fn take(area: *mut Area) -> Result<(), isize> {
     let maker = MAKER.load(Ordering::Acquire);
-    if maker == 0 || JOIN.load(Ordering::Acquire) == 0 || DETACH.load(Ordering::Acquire) == 0 {
-        return Err(raw::err(errno::ENOSYS));
-    }
     // SAFETY: the program has given a function like pthread_create(3); the area is alive.
     unsafe {
         (*area).ready.store(0, Ordering::Relaxed);
@@ -70,7 +74,7 @@ pub unsafe fn take(area: *mut Area) -> Result<(), isize> {
 /// # Safety
 /// Only [`take`] may start this.
 unsafe extern "C" fn donate(area: *mut Area) -> usize {
-    HELPERS.fetch_add(1, Ordering::AcqRel);
+    super::helps();
     // No signal is for this thread.
     let mask = raw::set_sigmask(super::monitor::BLOCKED);
     let donor = Donor {
@@ -88,7 +92,7 @@ unsafe extern "C" fn donate(area: *mut Area) -> usize {
     }
     raw::set_sigmask(mask);
     // It ends as one of the program's.
-    HELPERS.fetch_sub(1, Ordering::AcqRel);
+    super::begins();
     0
 }
 

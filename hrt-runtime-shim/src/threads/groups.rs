@@ -163,6 +163,9 @@ static MASK: AtomicU64 = AtomicU64::new(0);
 /// A function like pthread_create(3) that makes carriers, so that libc knows of them; 0: clone(2).
 #[unsafe(link_section = ".bss.hrt_shared")]
 pub static MAKER: AtomicUsize = AtomicUsize::new(0);
+/// What MAKER was when the first Linux thread was made: all are made alike, since only one that libc has made may call libc.
+#[unsafe(link_section = ".bss.hrt_shared")]
+static MADE_BY: AtomicUsize = AtomicUsize::new(0);
 /// As pthread_join(3), or 0.
 #[unsafe(link_section = ".bss.hrt_shared")]
 pub static JOIN: AtomicUsize = AtomicUsize::new(0);
@@ -199,6 +202,21 @@ pub fn switches() -> u64 {
 /// True if more than one carrier may execute at a time.
 pub fn several() -> bool {
     COUNT.load(Ordering::Relaxed) > 1
+}
+
+/// Says how libc makes, joins and detaches threads.
+///
+/// # Errors
+/// EBUSY: Linux threads have been made in another way.
+pub fn set_libc(create: usize, join: usize, detach: usize) -> Result<(), isize> {
+    let _held = STARTING.take::<Machine>();
+    if STARTED.load(Ordering::Acquire) && MADE_BY.load(Ordering::Acquire) != create {
+        return Err(raw::err(errno::EBUSY));
+    }
+    JOIN.store(join, Ordering::Release);
+    DETACH.store(detach, Ordering::Release);
+    MAKER.store(create, Ordering::Release);
+    Ok(())
 }
 
 /// Processors that the calling thread may use.
@@ -239,6 +257,7 @@ fn start_slow() -> Result<(), isize> {
         return Ok(());
     }
     MASK.store(raw::sigmask(raw::SIG_BLOCK, 0), Ordering::Relaxed);
+    MADE_BY.store(MAKER.load(Ordering::Acquire), Ordering::Release);
     let n = processors().clamp(1, GROUPS);
     COUNT.store(n, Ordering::Release);
     for (i, g) in ALL.0[..n].iter().enumerate() {
@@ -285,7 +304,7 @@ const AREA: usize = 8192;
 
 /// Makes a Linux thread of the kernel's, which never ends.
 pub fn linux_thread(function: unsafe extern "C" fn(usize) -> usize, argument: usize) -> isize {
-    let maker = MAKER.load(Ordering::Acquire);
+    let maker = MADE_BY.load(Ordering::Acquire);
     if maker != 0 {
         let mut id = 0usize;
         // SAFETY: the program has given a function like pthread_create(3).
@@ -343,7 +362,7 @@ fn carrier() -> *mut Carrier {
 unsafe extern "C" fn work(c: usize) -> usize {
     let c = c as *mut Carrier;
     let l = local();
-    super::helper_here();
+    super::helps();
     // SAFETY: the calling thread's own.
     unsafe {
         (*l).carrier = c;

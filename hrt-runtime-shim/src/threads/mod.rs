@@ -25,9 +25,9 @@ pub mod stacks;
 pub mod switch;
 pub mod thread;
 
-use crate::kernel::{block, patch};
+use crate::kernel::block;
 use crate::raw::{self, errno, nr};
-use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicIsize, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use groups::Carrier;
 use hrt_kernel::threads::wait::{LATE, PARKED, WAITING, WOKEN, Waiter};
 use hrt_kernel::threads::{Host, NEVER};
@@ -283,30 +283,32 @@ pub fn init(lock: &crate::kernel::slots::Guard) {
     switch::init(lock);
 }
 
-/// Linux threads of the kernel's, each of which counts itself: so they are never fewer than this.
+/// Linux threads that are not the kernel's, less one, so that it starts as zero. A thread counts from before it is made until its end; one of the
+/// kernel's takes itself out in between: so this is never less than the truth, and -1 is certain.
 #[unsafe(link_section = ".bss.hrt_shared")]
-static HELPERS: AtomicUsize = AtomicUsize::new(0);
+static PLAIN: AtomicIsize = AtomicIsize::new(0);
 
-/// How many Linux threads of the kernel's there are, if no kernel thread lives; else a number that no process has.
-pub fn helpers() -> usize {
-    match LIVE.load(Ordering::Acquire) {
-        0 => HELPERS.load(Ordering::Acquire),
-        _ => usize::MAX - 1,
-    }
+/// A Linux thread is about to be made.
+pub fn begins() {
+    PLAIN.fetch_add(1, Ordering::AcqRel);
 }
 
-/// A Linux thread of the kernel's is there. The program's last thread may have ended before that could be known.
-fn helper_here() {
-    HELPERS.fetch_add(1, Ordering::AcqRel);
-    if LIVE.load(Ordering::Acquire) == 0 {
+/// A Linux thread ends, or was not made after all; true if nothing of the program's is left in this process.
+pub fn ends() -> bool {
+    PLAIN.fetch_sub(1, Ordering::AcqRel) == 0 && LIVE.load(Ordering::Acquire) == 0
+}
+
+/// The calling Linux thread is the kernel's.
+fn helps() {
+    if ends() {
+        // All others have ended before this one came so far.
         none_left();
     }
 }
 
-/// No kernel thread is left: the process ends if nothing but the kernel's Linux threads is.
+/// No kernel thread is left: the process ends if no other is.
 fn none_left() {
-    let helpers = HELPERS.load(Ordering::Acquire);
-    if patch::THREADS.load(Ordering::Acquire) == helpers {
+    if PLAIN.load(Ordering::Acquire) < 0 {
         // SAFETY: ends the process, as the last thread's end does.
         unsafe { switch::hrt_exit_group(0) };
     }
@@ -316,7 +318,7 @@ fn none_left() {
 pub fn after_fork() {
     // SAFETY: the calling thread's own.
     let carrier = unsafe { !(*local()).carrier.is_null() };
-    HELPERS.store(usize::from(carrier), Ordering::Relaxed);
+    PLAIN.store(if carrier { -1 } else { 0 }, Ordering::Relaxed);
     groups::after_fork();
     monitor::after_fork();
     stacks::after_fork();

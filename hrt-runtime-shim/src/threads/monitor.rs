@@ -144,7 +144,7 @@ pub const BLOCKED: u64 = raw::ALL_SIGNALS & !(1 << 30);
 
 unsafe extern "C" fn work(_: usize) -> usize {
     raw::set_sigmask(BLOCKED);
-    super::helper_here();
+    super::helps();
     let mut watched = [Watched::new(); 64];
     let (mut wait, mut idle) = (SHORT, 0);
     loop {

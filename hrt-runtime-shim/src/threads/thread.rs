@@ -134,6 +134,9 @@ fn make(
         0 => stacks::DEFAULT_CLASS,
         _ => stacks::class(size).ok_or(raw::err(errno::EINVAL))?,
     };
+    if flags & flag::TLS != 0 && !donor::can_be_had() {
+        return Err(raw::err(errno::ENOSYS));
+    }
     let me = current();
     groups::start()?;
     // SAFETY: the calling thread's own; a kernel thread does not move before it stops.

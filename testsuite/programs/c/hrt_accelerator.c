@@ -9,17 +9,19 @@ static long none(void) { return 77; }
 static volatile long handled;
 static void on(int sig, siginfo_t *info, void *c) { (void)info, (void)c; handled += sig; }
 static long raises(void) { raise(SIGUSR1); return handled; }
-static void *waits(void *p) { millis(1); return p; }
+static int gate[2];
+static void *waits(void *p) { char c; MUST(read(gate[0], &c, 1) == 1); return p; }
 int main(void) {
     struct hrt_info info;
     handle(SIGUSR1, on, 0);
     raise(SIGUSR1);
     OK(hrt_get_info(&info) == HRT_ENOTSUP);
     pthread_t p;
+    MUST(pipe(gate) == 0);
     MUST(pthread_create(&p, NULL, waits, NULL) == 0);
     long busy = hrt_init();
     MUST(busy == HRT_ENOTSUP || busy == -EBUSY);
-    MUST(pthread_join(p, NULL) == 0);
+    MUST(write(gate[1], "x", 1) == 1 && pthread_join(p, NULL) == 0);
     long r = hrt_init();
     for (int i = 0; r == -EBUSY && i < 1000; i++) { millis(1); r = hrt_init(); } // Linux's part of the thread's end
     if (r != 0) {
@@ -48,6 +50,6 @@ int main(void) {
     pid_t pid = fork();
     if (pid == 0) _exit(hrt_invoke(&v, none) == 0 ? (int)(long)v : 1);
     MUST(reap(pid) == 77);
-    MUST(pthread_create(&p, NULL, waits, NULL) == 0 && pthread_join(p, NULL) == 0);
+    MUST(pthread_create(&p, NULL, waits, NULL) == 0 && write(gate[1], "x", 1) == 1 && pthread_join(p, NULL) == 0);
     return done();
 }

@@ -70,5 +70,6 @@ int main() {
     for (int i = 0; i < 4; i += 2) MUST(hrt_thread_detach(t[i]) == 0);
     for (int i = 0; i < 1000 && destroyed < 44; i++) millis(1);
     MUST(destroyed == 44 && mine == 42);
+    MUST(hrt_threads_maker(NULL, NULL, NULL) == -EBUSY);
     return done();
 }
