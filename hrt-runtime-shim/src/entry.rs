@@ -2,12 +2,13 @@
 
 use crate::hosted;
 use crate::kernel::config::Config;
-use crate::kernel::single_threaded;
+use crate::kernel::{objects, single_threaded};
 use crate::kvm;
 use crate::models;
 use crate::report;
 use crate::start::{Start, at};
 use core::fmt::Write;
+use core::sync::atomic::Ordering;
 use hrt_abi::{InfoBlock, PayloadHeader};
 use hrt_kernel::platform::{Machine, Platform};
 use hrt_kernel::settings::{BadSetting, Model, Settings, built_model, built_platform};
@@ -44,6 +45,9 @@ pub unsafe extern "C" fn hrt_payload_entry(
     let start = unsafe { Start::from_stack(sp) };
     // The program sees the entry point that it was linked with.
     start.set_aux(at::ENTRY, entry);
+    // SAFETY: the stub's promise: `info` is the information block, which mv-link has filled.
+    let linked_at = unsafe { (*info).vaddr } as usize;
+    objects::BIAS.store((info as usize).wrapping_sub(linked_at), Ordering::Relaxed);
 
     // A program that runs with more rights than its caller takes no orders from the caller's environment.
     let secure = start.aux(at::SECURE).unwrap_or(1) != 0;

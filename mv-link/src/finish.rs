@@ -136,6 +136,7 @@ pub fn finish(output: &Path, config: &Config) -> Result<Finished> {
     let entry = elf.header.e_entry;
     p.info.flags |= FLAG_LINKED;
     p.info.entry_delta = entry.wrapping_sub(p.info_vaddr) as i64;
+    p.info.vaddr = p.info_vaddr;
     p.desc.flags |= FLAG_LINKED;
     p.desc.original_entry = entry;
     p.desc.info_vaddr = p.info_vaddr;

@@ -162,6 +162,7 @@ pub fn hybridize(input: &[u8], blobs: &Blobs<'_>, config: &Config) -> Result<Rew
     info.payload_delta = delta(payload_at);
     info.payload_size = blobs.payload.len() as u64;
     info.entry_delta = elf.header.e_entry.wrapping_sub(info_vaddr) as i64;
+    info.vaddr = info_vaddr;
     if !options.is_empty() {
         info.options_delta = delta(notes_at + (note::DESC_OFFSET + wire::DESC_SIZE) as u64);
         info.options_size = options.len() as u64;

@@ -42,8 +42,9 @@ pub fn info_bytes(b: &InfoBlock) -> [u8; INFO_SIZE] {
     out[48..56].copy_from_slice(&b.options_size.to_le_bytes());
     out[56..64].copy_from_slice(&b.config_delta.to_le_bytes());
     out[64..72].copy_from_slice(&b.config_size.to_le_bytes());
+    out[72..80].copy_from_slice(&b.vaddr.to_le_bytes());
     for (i, r) in b.reserved.iter().enumerate() {
-        out[72 + 8 * i..80 + 8 * i].copy_from_slice(&r.to_le_bytes());
+        out[80 + 8 * i..88 + 8 * i].copy_from_slice(&r.to_le_bytes());
     }
     out
 }
@@ -62,7 +63,8 @@ pub fn read_info(bytes: &[u8]) -> Option<InfoBlock> {
         options_size: f.u64()?,
         config_delta: f.i64()?,
         config_size: f.u64()?,
-        reserved: [0; 7],
+        vaddr: f.u64()?,
+        reserved: [0; 6],
     };
     for r in &mut b.reserved {
         *r = f.u64()?;

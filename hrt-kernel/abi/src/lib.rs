@@ -95,8 +95,10 @@ pub struct InfoBlock {
     pub config_delta: i64,
     /// Size of the configuration blob in bytes.
     pub config_size: u64,
+    /// Link-time address of this block: what the program was loaded away from it is the program's load bias.
+    pub vaddr: u64,
     /// Zero.
-    pub reserved: [u64; 7],
+    pub reserved: [u64; 6],
 }
 
 /// Fixed part of the descriptor of `.note.multiverse`; the build options follow it as TOML text of `options_size` bytes.

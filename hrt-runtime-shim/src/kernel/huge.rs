@@ -24,6 +24,9 @@ static WAS_DEAR: AtomicU64 = AtomicU64::new(0);
 /// When that was found out last; 0: never.
 static TRIED: AtomicU64 = AtomicU64::new(0);
 
+/// When that was found out with many; 0: never.
+static TRIED_MANY: AtomicU64 = AtomicU64::new(0);
+
 /// A clock (clock_gettime(2)) in nanoseconds.
 fn clock(id: usize) -> u64 {
     let mut t = [0u64; 2];
@@ -91,10 +94,20 @@ pub fn filled(range: &Range<usize>) -> bool {
     r == 0 && used >= pages - pages / 8
 }
 
-/// True if huge pages were dear a short while ago. With `probe` that is tried if it was not tried for a while.
-pub fn dear(probe: bool) -> bool {
-    if probe && !recent(&TRIED) && !CONFINED.load(Ordering::Relaxed) {
-        let size = 2 * HUGE;
+/// True if huge pages were dear a short while ago.
+pub fn dear() -> bool {
+    recent(&WAS_DEAR)
+}
+
+/// True if some `bytes` of huge pages, which the program is going to touch, will be dear: that is tried with a part of them, if it was
+/// not tried a short while ago.
+pub fn will_be_dear(bytes: usize) -> bool {
+    const MOST: usize = 8;
+    let pages = (bytes / HUGE / 4).clamp(1, MOST);
+    let tried = if pages == MOST { &TRIED_MANY } else { &TRIED };
+    if !recent(tried) && !CONFINED.load(Ordering::Relaxed) {
+        tried.store(now(), Ordering::Relaxed);
+        let size = (pages + 1) * HUGE;
         let kind = map::PRIVATE | map::ANONYMOUS;
         let rights = prot::READ | prot::WRITE;
         // SAFETY: a new mapping disturbs nobody, and nobody else knows it.
@@ -103,10 +116,13 @@ pub fn dear(probe: bool) -> bool {
             if !raw::is_err(r) {
                 let at = r as usize;
                 advise(at..at + size);
-                populate(at.next_multiple_of(HUGE));
+                let first = at.next_multiple_of(HUGE);
+                // Those in use a moment ago come first.
+                let mut pages = (0..pages).map(|i| first + i * HUGE);
+                pages.all(populate);
                 raw::syscall4(nr::MUNMAP, at, size, 0, 0);
             }
         }
     }
-    recent(&WAS_DEAR)
+    dear()
 }

@@ -246,7 +246,7 @@ impl Linux for Real {
             }
             None => self.aligned(len)?,
         };
-        if !huge::dear(false) {
+        if !huge::dear() {
             huge::advise(at..at + len);
         }
         Some(at)
@@ -254,7 +254,7 @@ impl Linux for Real {
 
     fn ready(&mut self, range: Range<usize>, end: usize) {
         let filled = huge::filled(&self.last);
-        if huge::dear(false) {
+        if huge::dear() {
             if filled && range.len() <= AHEAD_MOST {
                 huge::populate_small(&range);
             }
@@ -546,7 +546,7 @@ fn mmap(args: &[usize; 6], mut linux: impl FnMut(&[usize; 6]) -> isize) -> Optio
         && flags & (KIND | map::NORESERVE | map::GROWSDOWN | map::HUGETLB) == KIND
         && len >= HUGE
         && len <= budget::bytes() / LARGE_PART
-        && !huge::dear(true)
+        && !huge::will_be_dear(len)
     {
         huge::advise(pages(r as usize, len)?);
     }
@@ -626,7 +626,7 @@ fn brk(wanted: usize, mut linux: impl FnMut(usize) -> isize) -> Option<isize> {
     if heap.mapped >= wanted {
         heap.end = wanted;
     }
-    if heap.mapped == ahead && ahead > wanted && !huge::dear(true) {
+    if heap.mapped == ahead && ahead > wanted && !huge::will_be_dear(HUGE) {
         huge::advise(was.next_multiple_of(PAGE)..ahead);
     }
     Some(heap.end as isize)

@@ -2,6 +2,7 @@
 //! (System V gABI, "Dynamic Section", "Hash Table"; `DT_GNU_HASH` as in glibc).
 
 use crate::start::{Start, at, c_str};
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 /// A program header.
 #[repr(C)]
@@ -22,7 +23,6 @@ pub struct Phdr {
 pub mod pt {
     pub const LOAD: u32 = 1;
     pub const DYNAMIC: u32 = 2;
-    pub const PHDR: u32 = 6;
     pub const GNU_RELRO: u32 = 0x6474_e552;
 }
 
@@ -40,6 +40,9 @@ mod dt {
     pub const GNU_HASH: usize = 0x6fff_fef5;
     pub const VERSYM: usize = 0x6fff_fff0;
 }
+
+/// What is added to the program's own link-time addresses. Its headers do not tell: they may have been moved.
+pub static BIAS: AtomicUsize = AtomicUsize::new(0);
 
 /// A loaded object.
 #[derive(Clone, Copy)]
@@ -60,14 +63,7 @@ impl Object {
         }
         // SAFETY: AT_PHDR and AT_PHNUM describe the program's headers (getauxval(3)).
         let headers = unsafe { core::slice::from_raw_parts(phdr as *const Phdr, count) };
-        let bias = if let Some(p) = headers.iter().find(|p| p.p_type == pt::PHDR) {
-            phdr.wrapping_sub(p.p_vaddr)
-        } else {
-            // No PT_PHDR: the headers follow the ELF header, in the segment that starts the file.
-            let first = |p: &&Phdr| p.p_type == pt::LOAD && p.p_offset == 0;
-            let p = headers.iter().find(first)?;
-            phdr.wrapping_sub(64).wrapping_sub(p.p_vaddr)
-        };
+        let bias = BIAS.load(Ordering::Relaxed);
         Some(Object { bias, headers })
     }
 
