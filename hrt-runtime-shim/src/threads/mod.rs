@@ -25,7 +25,7 @@ pub mod stacks;
 pub mod switch;
 pub mod thread;
 
-use crate::kernel::block;
+use crate::kernel::{CONFINED, block};
 use crate::raw::{self, errno, nr};
 use core::sync::atomic::{AtomicIsize, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use groups::Carrier;
@@ -196,7 +196,7 @@ impl Host for Machine {
     fn relax(turns: u32) {
         core::hint::spin_loop();
         // The holder may wait for this very processor.
-        if turns.is_multiple_of(128) {
+        if turns.is_multiple_of(128) && !CONFINED.load(Ordering::Relaxed) {
             // SAFETY: changes nothing.
             unsafe { raw::syscall4(nr::SCHED_YIELD, 0, 0, 0, 0) };
         }
