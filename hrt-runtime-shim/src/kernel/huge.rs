@@ -2,29 +2,33 @@
 //!
 //! A huge page is made zero at its first touch, which takes about a fifth of what its small pages take. But in a virtual machine whose host
 //! takes free memory back (Linux, `mm/page_reporting.c`: only blocks as large as huge pages are reported) it may be the first touch of
-//! memory that the host has to find: then it takes 40 times as long, and small pages, which come from blocks in use, are cheaper. So the time is
-//! taken when one is touched, and for a while none are asked for once that was dear.
+//! memory that the host has to find: then it takes 25 times as long, and small pages, which come from blocks in use, are cheaper. So the time is
+//! taken when one is touched, an account is kept of what was gained and lost, and for a while none are asked for once that is overdrawn.
 
 use super::CONFINED;
 use crate::raw::{self, map, nr, prot};
 use core::ops::Range;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use hrt_kernel::arena::{HUGE, PAGE};
 
 const MADV_HUGEPAGE: usize = 14;
 const MADV_NOHUGEPAGE: usize = 15;
 const MADV_POPULATE_WRITE: usize = 23;
-/// Nanoseconds of the thread's time that make a first touch dear; 170,000 and 6,000,000 were seen.
-const DEAR: u64 = 1_500_000;
+/// Nanoseconds of the thread's time that the small pages in a huge one's place would take; a huge one took 170,000 or 4,500,000.
+const SMALL: i64 = 850_000;
+/// Nanoseconds that may be lost, and that can be saved up against a loss.
+const ACCOUNT: core::ops::RangeInclusive<i64> = -6_000_000..=20_000_000;
 /// Nanoseconds for which a verdict holds.
 const HOLDS: u64 = 1_000_000_000;
 
 /// When it was dear last, by the monotonic clock; 0: never.
 static WAS_DEAR: AtomicU64 = AtomicU64::new(0);
-/// When that was found out last; 0: never.
+/// Nanoseconds gained by huge pages since then.
+static GAINED: AtomicI64 = AtomicI64::new(0);
+/// When one was touched last; 0: never.
 static TRIED: AtomicU64 = AtomicU64::new(0);
 
-/// When that was found out with many; 0: never.
+/// When many were, to find out; 0: never.
 static TRIED_MANY: AtomicU64 = AtomicU64::new(0);
 
 /// A clock (clock_gettime(2)) in nanoseconds.
@@ -62,14 +66,19 @@ pub fn refuse(range: Range<usize>) {
     }
 }
 
-/// Touches the huge page at `at`, which is mapped and new. False if that was dear.
+/// Touches the huge page at `at`, which is mapped and new. False if huge pages have become dear.
 pub fn populate(at: usize) -> bool {
     const CLOCK_THREAD_CPUTIME_ID: usize = 3;
     let start = clock(CLOCK_THREAD_CPUTIME_ID);
     madvise(&(at..at + PAGE), MADV_POPULATE_WRITE);
-    let cheap = clock(CLOCK_THREAD_CPUTIME_ID).wrapping_sub(start) < DEAR;
+    let took = clock(CLOCK_THREAD_CPUTIME_ID).wrapping_sub(start) as i64;
     let now = now();
     TRIED.store(now, Ordering::Relaxed);
+    let gained = GAINED.load(Ordering::Relaxed) + SMALL - took;
+    let cheap = gained >= *ACCOUNT.start();
+    // Next time, with nothing owed.
+    let kept = if cheap { gained.min(*ACCOUNT.end()) } else { 0 };
+    GAINED.store(kept, Ordering::Relaxed);
     WAS_DEAR.store(if cheap { 0 } else { now }, Ordering::Relaxed);
     cheap
 }
