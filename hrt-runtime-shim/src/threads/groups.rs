@@ -566,14 +566,13 @@ pub fn patience() -> u32 {
 #[inline]
 fn enqueue(c: *mut Carrier, t: *mut Thread, front: bool) {
     // SAFETY: the calling carrier's own.
-    let group = unsafe {
-        match (*c).group() {
-            NONE => (*c).home,
-            g => g,
-        }
-    };
-    // A thread alone in the queue is come to soon; the monitor sees to it if not.
-    put(t, group, front, 2);
+    let (group, home) = unsafe { ((*c).group(), (*c).home) };
+    match group {
+        // This carrier will not come to it: it goes, and the group's own may sleep.
+        NONE => put(t, home, front, 1),
+        // Alone in the queue it is come to soon; the monitor sees to it if not.
+        _ => put(t, group, front, 2),
+    }
 }
 
 #[inline]
