@@ -21,6 +21,7 @@ pub mod groups;
 pub mod keys;
 pub mod monitor;
 pub mod objects;
+pub mod posix;
 pub mod stacks;
 pub mod switch;
 pub mod thread;
@@ -74,6 +75,9 @@ impl Local {
         self.posted.store(0, Ordering::Relaxed);
     }
 }
+
+/// Where [`Local::inside`] is, for assembly.
+pub const INSIDE_OFFSET: usize = core::mem::offset_of!(Local, inside);
 
 /// The calling Linux thread's. A kernel thread gets another one whenever it has stopped.
 #[inline(always)]
@@ -321,5 +325,6 @@ pub fn after_fork() {
     monitor::after_fork();
     stacks::after_fork();
     thread::after_fork();
+    posix::after_fork(block::current());
     keys::after_fork();
 }
