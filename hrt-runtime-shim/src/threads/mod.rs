@@ -310,7 +310,8 @@ fn helper_here() {
 /// No kernel thread is left: the process ends if nothing but the kernel's Linux threads is.
 fn none_left() {
     let helpers = HELPERS.load(Ordering::Acquire);
-    if patch::THREADS.load(Ordering::Acquire) == helpers {
+    // In this order: who could still make kernel threads is one of those counted, and may have made some before it ended.
+    if patch::THREADS.load(Ordering::Acquire) == helpers && LIVE.load(Ordering::Acquire) == 0 {
         // SAFETY: ends the process, as the last thread's end does.
         unsafe { switch::hrt_exit_group(0) };
     }

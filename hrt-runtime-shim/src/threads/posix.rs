@@ -342,7 +342,6 @@ pub unsafe fn retire(t: *mut Thread) {
         if (*t).has_values {
             super::keys::forget(t);
         }
-        let last = LIVE.fetch_sub(1, Ordering::AcqRel) == 1;
         if clear != 0 && clear.is_multiple_of(4) && user::can_read8(clear & !7) {
             (*(clear as *const AtomicU32)).store(0, Ordering::SeqCst);
             let woken = wake(clear, i32::MAX, u32::MAX);
@@ -357,7 +356,8 @@ pub unsafe fn retire(t: *mut Thread) {
             (*t).next = *free;
             *free = t;
         }
-        if last {
+        // Who has seen the thread's end may end, too: so the process must not do so without this.
+        if LIVE.fetch_sub(1, Ordering::AcqRel) == 1 {
             super::none_left();
         }
     }

@@ -52,7 +52,9 @@ static void *nested(void *p) {
 }
 static int finished;
 static void *detached(void *p) { __atomic_add_fetch(&finished, 1, __ATOMIC_SEQ_CST); return p; }
+#ifdef __GLIBC__
 static void *slow(void *p) { millis(300); return p; }
+#endif
 static void *deep(void *p) {
     volatile char room[3000000];
     for (size_t i = 0; i < sizeof room; i += 4096) room[i] = 1;
