@@ -373,7 +373,13 @@ unsafe extern "C" fn work(c: usize) -> usize {
         }
         match find(c) {
             Some(t) => execute(c, t),
-            None => sleep(c),
+            None => {
+                if posix::quiet() {
+                    // SAFETY: the calling carrier's own.
+                    unsafe { set_mask(c, monitor::BLOCKED) };
+                }
+                sleep(c);
+            }
         }
     }
 }

@@ -525,8 +525,7 @@ fn stop(t: *mut Thread, address: usize, value: u32, bits: u32, deadline: u64) ->
     // SAFETY: the record and block are the calling thread's own; the sleeper stays here until it is in no queue, and unpublished.
     unsafe {
         let held = (*t).posix.lock.take::<Machine>();
-        let signals = (*t).posix.pending.load(Ordering::SeqCst) & !(*t).posix.mask;
-        if signals != 0 || (*block::current()).deferred != 0 {
+        if due(t) != 0 || (*block::current()).deferred != 0 {
             return Why::Signal;
         }
         let held_bucket = b.lock.take::<Machine>();
@@ -588,24 +587,68 @@ unsafe fn interrupt(t: *mut Thread) -> bool {
     }
 }
 
-/// Gives the calling thread's signals to Linux, which delivers them when the program goes on.
-fn deliver(t: *mut Thread) {
-    let b = block::current();
+/// The caller's signals that are due, if any may be: by its real signal mask, which a handler may have narrowed.
+fn due(t: *mut Thread) -> u64 {
     // SAFETY: the calling thread's own.
     unsafe {
-        let due = (*t).posix.pending.load(Ordering::SeqCst) & !(*t).posix.mask;
-        if due == 0 {
-            return;
+        let likely = (*t).posix.pending.load(Ordering::SeqCst) & !(*t).posix.mask;
+        if likely == 0 {
+            return 0;
         }
-        (*t).posix.pending.fetch_and(!due, Ordering::SeqCst);
-        raw::set_sigmask(raw::ALL_SIGNALS);
+        let real = raw::sigmask(raw::SIG_BLOCK, 0);
+        let b = block::current();
+        // A signal that comes in between is deferred, with all others.
+        let real = if (*b).deferred != 0 {
+            (*b).deferred_mask
+        } else {
+            real
+        };
+        likely & !real
+    }
+}
+
+/// Sends the calling thread's signals to its Linux thread; they come when the program goes on.
+fn deliver(t: *mut Thread) {
+    let due = due(t);
+    if due == 0 {
+        return;
+    }
+    let b = block::current();
+    let real = raw::set_sigmask(raw::ALL_SIGNALS);
+    // SAFETY: the calling thread's own.
+    unsafe {
         if (*b).deferred == 0 {
-            (*b).deferred_mask = (*t).posix.mask & !(1 << 30);
+            (*b).deferred_mask = real;
             (*b).deferred = 1;
         }
         for sig in (1..=64).filter(|s| due >> (s - 1) & 1 != 0) {
-            raw::syscall4(nr::TGKILL, (*b).pid as usize, (*b).tid as usize, sig, 0);
+            let mut held = actions::NO_ACTION;
+            actions::raw_sigaction(sig, null(), &raw mut held);
+            if held.handler <= actions::SIG_IGN {
+                // No handler of ours learns of it.
+                (*t).posix
+                    .pending
+                    .fetch_and(!(1 << (sig - 1)), Ordering::SeqCst);
+                raw::syscall4(nr::TGKILL, (*b).pid as usize, (*b).tid as usize, sig, 0);
+            } else {
+                send_on(b, (*b).tid as usize, sig);
+            }
         }
+    }
+}
+
+/// Has Linux thread `on` look for signal `sig` among those of the thread that it executes.
+fn send_on(b: *mut Block, on: usize, sig: usize) {
+    // siginfo: number, error, code, padding, process, user.
+    let mut info = [0i32; 32];
+    info[0] = sig as i32;
+    info[2] = SENT_ON;
+    // SAFETY: the calling thread's own block; a signal to a thread of this process.
+    unsafe {
+        info[4] = (*b).pid as i32;
+        info[5] = raw::syscall4(102, 0, 0, 0, 0) as i32; // getuid
+        let pid = (*b).pid as usize;
+        raw::syscall4(nr::RT_TGSIGQUEUEINFO, pid, on, sig, info.as_ptr() as usize);
     }
 }
 
@@ -801,19 +844,13 @@ fn kill(b: *mut Block, tid: usize, sig: usize) -> Option<isize> {
             return Some(0);
         }
         drop(held);
-        // siginfo: number, error, code, padding, process, user; the thread for which it is.
-        let mut info = [0i32; 32];
-        info[0] = sig as i32;
-        info[2] = SENT_ON;
-        info[4] = pid as i32;
-        info[5] = raw::syscall4(102, 0, 0, 0, 0) as i32;
-        info[6] = tid as i32;
-        raw::syscall4(nr::RT_TGSIGQUEUEINFO, pid, on, sig, info.as_ptr() as usize);
+        send_on(b, on, sig);
     }
     Some(0)
 }
 
-/// A signal with the code [`SENT_ON`] has come: true if it is for the thread that executes, and then looks as it was sent.
+/// A signal with the code [`SENT_ON`] has come: true if the thread that executes has been sent one, which then looks as it was sent. Another thread gets its own
+/// when it executes next.
 ///
 /// # Safety
 /// `info` must be the siginfo of a signal that the calling thread is handling; `now` says that its handler is entered next.
@@ -821,18 +858,16 @@ pub unsafe fn is_for_me(sig: i32, info: *mut i32, now: bool) -> bool {
     let bit = 1u64 << (sig - 1);
     // SAFETY: the caller's promise; the record is the calling thread's own.
     unsafe {
-        let Some(t) = me().filter(|t| (**t).posix.tid == *info.add(6) as u32) else {
-            // It gets it when it executes next.
+        let Some(t) = me() else {
             return false;
         };
         if !now {
-            return true;
+            return (*t).posix.pending.load(Ordering::SeqCst) & bit != 0;
         }
         if (*t).posix.pending.fetch_and(!bit, Ordering::SeqCst) & bit == 0 {
             return false;
         }
         *info.add(2) = -6; // SI_TKILL
-        *info.add(6) = 0;
     }
     true
 }
