@@ -122,6 +122,7 @@ pub mod errno {
     pub const ENOTTY: i32 = 25;
     pub const ENOSPC: i32 = 28;
     pub const ENOSYS: i32 = 38;
+    pub const ETIMEDOUT: i32 = 110;
 }
 
 /// The value a system call returns for error `e`.

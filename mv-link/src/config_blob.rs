@@ -30,7 +30,12 @@ impl Blob {
     pub fn of(config: &Config) -> Option<Blob> {
         let chosen = |p: Option<usize>| p.map_or(0, |i| i as u8 + 1);
         let (memory, channel) = (chosen(config.memory.policy), chosen(config.channel.policy));
-        if config.overrides.is_empty() && config.calls.is_empty() && memory == 0 && channel == 0 {
+        if config.overrides.is_empty()
+            && config.calls.is_empty()
+            && memory == 0
+            && channel == 0
+            && !config.threads
+        {
             return None;
         }
         let overrides = config.overrides.iter().map(|o| {
@@ -79,7 +84,8 @@ impl Blob {
                 errno_delta: 0,
                 memory,
                 channel,
-                reserved: [0; 6],
+                threads: u8::from(config.threads),
+                reserved: [0; 5],
             },
             overrides: overrides.collect(),
             calls: calls.collect(),
@@ -116,7 +122,7 @@ impl Blob {
         out.extend((self.overrides.len() as u32).to_le_bytes());
         out.extend((self.calls.len() as u32).to_le_bytes());
         out.extend(h.errno_delta.to_le_bytes());
-        out.extend([h.memory, h.channel]);
+        out.extend([h.memory, h.channel, h.threads]);
         out.extend(h.reserved);
         out.extend(entries);
         out.extend(names);
@@ -136,6 +142,7 @@ impl Blob {
             errno_delta: i64::from_le_bytes(take(&mut at)?),
             memory: u8::from_le_bytes(take(&mut at)?),
             channel: u8::from_le_bytes(take(&mut at)?),
+            threads: u8::from_le_bytes(take(&mut at)?),
             reserved: take(&mut at)?,
         };
         if header.magic != MAGIC || header.version != VERSION || header.size as usize != bytes.len()

@@ -58,6 +58,8 @@ pub struct Config {
     pub memory: Policy,
     /// `[channel]`.
     pub channel: Policy,
+    /// The set `pthread`: threads that the C library makes are kernel threads.
+    pub threads: bool,
 }
 
 /// The table `[options]`.
@@ -426,6 +428,7 @@ impl<'a> Reader<'a> {
                 return self.err(value.span(), format!("the set '{name}' is named twice"));
             }
             named.push(set);
+            config.threads |= set.threads;
             for &(legacy, function) in set.overrides {
                 // A test of `sets` has found all of them.
                 let Some(function) = functions::number(function) else {

@@ -7,6 +7,8 @@ pub struct Set {
     pub name: &'static str,
     /// Legacy functions, and the kernel functions that take the same arguments.
     pub overrides: &'static [(&'static str, &'static str)],
+    /// Threads that the C library makes by clone(2) are kernel threads.
+    pub threads: bool,
 }
 
 /// All of them.
@@ -18,6 +20,7 @@ pub const SETS: &[Set] = &[
             ("gettimeofday", "hrt_gettimeofday"),
             ("time", "hrt_seconds"),
         ],
+        threads: false,
     },
     Set {
         name: "malloc",
@@ -36,6 +39,13 @@ pub const SETS: &[Set] = &[
             ("pvalloc", "hrt_pvalloc"),
             ("malloc_usable_size", "hrt_malloc_usable_size"),
         ],
+        threads: false,
+    },
+    // No function is another one: the kernel serves the system calls that they make.
+    Set {
+        name: "pthread",
+        overrides: &[],
+        threads: true,
     },
 ];
 

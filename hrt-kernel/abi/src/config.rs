@@ -45,8 +45,10 @@ pub struct Header {
     pub memory: u8,
     /// 1 + the index in [`CHANNEL_POLICIES`], or [`POLICY_UNSET`].
     pub channel: u8,
+    /// 1: threads that the C library makes are kernel threads (the set `pthread`).
+    pub threads: u8,
     /// Zero.
-    pub reserved: [u8; 6],
+    pub reserved: [u8; 5],
 }
 
 /// [`Override::flags`]: a program without the function is fine.

@@ -245,6 +245,25 @@ impl Queue {
         None
     }
 
+    /// Takes out the first one that `wanted` says yes to.
+    pub fn pop_if(
+        &mut self,
+        mut wanted: impl FnMut(*const Waiter) -> bool,
+    ) -> Option<*const Waiter> {
+        let mut at = self.head;
+        while !at.is_null() {
+            // SAFETY: queued waiters are alive, and their links belong to the queue.
+            unsafe {
+                if wanted(at) {
+                    self.remove(at);
+                    return Some(at);
+                }
+                at = (*(*at).links.get()).next;
+            }
+        }
+        None
+    }
+
     /// The first one's tag.
     #[must_use]
     pub fn first_tag(&self) -> Option<u32> {

@@ -5,7 +5,7 @@
 
 use super::frame::{self, Frame, SPILL_BELOW, Spill};
 use super::signals::{self, Context, SIGSYS_BIT, reg};
-use super::threads;
+use super::{threads, upcall};
 use crate::kernel::asm::{hrt_exit_thread, int80};
 use crate::kernel::block::{self, Block};
 use crate::kernel::slots::{self, Slot};
@@ -14,6 +14,8 @@ use crate::kernel::{
 };
 use crate::raw::{self, errno, map, nr};
 use crate::report;
+use crate::threads::posix;
+use crate::threads::switch::hrt_resume;
 use core::sync::atomic::Ordering;
 use hrt_kernel::bpf;
 use hrt_kernel::classes::Class;
@@ -63,6 +65,7 @@ pub unsafe extern "C" fn hrt_dispatch(frame: *mut Frame) {
         }
         Next::Forward => forward(b, f, slot, number),
     }
+    posix::at_exit();
 }
 
 /// Sends the call on to Linux.
@@ -164,6 +167,17 @@ fn local(b: *mut Block, number: usize) -> Next {
 unsafe fn mediate(b: *mut Block, f: &mut Frame, slot: Slot, number: usize) -> Option<Next> {
     let args = f.args();
     let [a0, a1, a2, a3, a4, a5] = args;
+    if upcall::wants(number, &args) {
+        if observe::tracing() {
+            observe::trace(b, number, &args, None);
+        }
+        f.rax = f.nr;
+        f.target = slot.upcall() as u64;
+        return None;
+    }
+    if let Some(r) = posix::mediate(b, number, &args) {
+        return Some(Next::Done(r));
+    }
     Some(match number {
         nr::MMAP => mmap(&args),
         nr::MPROTECT | nr::PKEY_MPROTECT => {
@@ -196,7 +210,13 @@ unsafe fn mediate(b: *mut Block, f: &mut Frame, slot: Slot, number: usize) -> Op
         | nr::SETRLIMIT
         | nr::PRLIMIT64 => served(number, &args),
         nr::RT_SIGACTION => Next::Done(signals::sigaction(a0, a1, a2, a3)),
-        nr::RT_SIGPROCMASK => Next::Done(signals::sigprocmask(a0, a1, a2, a3)),
+        nr::RT_SIGPROCMASK => {
+            let r = signals::sigprocmask(a0, a1, a2, a3);
+            if a1 != 0 {
+                posix::mask_changed(b);
+            }
+            Next::Done(r)
+        }
         nr::RT_SIGPENDING => Next::Done(signals::sigpending(b, a0, a1)),
         nr::RT_SIGTIMEDWAIT => {
             signals::sigtimedwait(b, a0, a1, a3).map_or(Next::Forward, Next::Done)
@@ -237,6 +257,22 @@ unsafe fn mediate(b: *mut Block, f: &mut Frame, slot: Slot, number: usize) -> Op
             } else {
                 Next::Forward
             }
+        }
+        nr::EXIT if posix::is_mine() => {
+            match posix::end(b) {
+                Some(sp) => {
+                    if observe::tracing() {
+                        observe::trace(b, number, &args, None);
+                    }
+                    f.rsp = sp as u64;
+                    f.target = hrt_resume as *const () as usize as u64;
+                }
+                None => {
+                    f.rax = f.nr;
+                    f.target = slot.any_entry() as u64;
+                }
+            }
+            return None;
         }
         nr::EXIT => return end(b, f, slot, number),
         nr::EXIT_GROUP => {

@@ -89,6 +89,14 @@ const _: () = assert!(size_of::<Spill>() == SPILL_SIZE);
 unsafe extern "C" {
     /// Entry from a slot: `rcx` is the slot.
     pub fn hrt_kernel_entry();
+    /// Entry from a slot, `rcx`, to what is served on the program's stack.
+    pub fn hrt_upcall();
+    /// Goes on with the registers in a [`Frame`], on the stack that they name.
+    pub fn hrt_upcall_resume(frame: usize) -> !;
+    /// End of that.
+    pub fn hrt_upcall_end();
+    /// The exit.
+    pub fn hrt_kernel_exit();
     /// First instruction of the exit's window, with all registers but `rcx` and `r11` as the program will see them.
     pub fn hrt_window_start();
     /// Where `rax`, `rdi`, `rsi`, `rdx` and `r10` are in `block.save` instead.
@@ -237,6 +245,64 @@ hrt_window_flushed_end:
     .globl  hrt_window_end
 hrt_window_end:
 
+    /* From here to its end: on the program's stack, where signals are deferred. */
+    .balign 64
+    .globl  hrt_upcall
+hrt_upcall:
+    movq    %rsp, %r11
+    leaq    -128(%rsp), %rsp        /* the red zone */
+    pushfq
+    andq    $-16, %rsp
+    pushq   %rcx
+    pushq   %r11
+    pushq   -136(%r11)
+    pushq   $0
+    pushq   %rax
+    pushq   %rax
+    pushq   %rdx
+    pushq   %rsi
+    pushq   %rdi
+    pushq   %r8
+    pushq   %r9
+    pushq   %r10
+    pushq   %rbx
+    pushq   %rbp
+    pushq   %r12
+    pushq   %r13
+    pushq   %r14
+    pushq   %r15
+    cld
+    subq    $256, %rsp
+    movaps  %xmm0, (%rsp)
+    movaps  %xmm1, 16(%rsp)
+    movaps  %xmm2, 32(%rsp)
+    movaps  %xmm3, 48(%rsp)
+    movaps  %xmm4, 64(%rsp)
+    movaps  %xmm5, 80(%rsp)
+    movaps  %xmm6, 96(%rsp)
+    movaps  %xmm7, 112(%rsp)
+    movaps  %xmm8, 128(%rsp)
+    movaps  %xmm9, 144(%rsp)
+    movaps  %xmm10, 160(%rsp)
+    movaps  %xmm11, 176(%rsp)
+    movaps  %xmm12, 192(%rsp)
+    movaps  %xmm13, 208(%rsp)
+    movaps  %xmm14, 224(%rsp)
+    movaps  %xmm15, 240(%rsp)
+    movq    %gs:{LOCAL}, %rbx
+    movl    $1, {INSIDE}(%rbx)
+    movq    %rsp, %rdi
+    call    {upcall}
+    movq    %rsp, %rdi
+    .globl  hrt_upcall_resume
+hrt_upcall_resume:                  /* the frame is at rdi */
+    movq    %rdi, %rsp
+    movq    %gs:{LOCAL}, %rbx
+    movl    $0, {INSIDE}(%rbx)
+    jmp     hrt_kernel_exit
+    .globl  hrt_upcall_end
+hrt_upcall_end:
+
     .balign 16
     .globl  hrt_spilled_syscall
 hrt_spilled_syscall:
@@ -298,6 +364,8 @@ hrt_signal_kept:                    /* from here on r12 is the ucontext: see pro
     subq    {island}(%rip), %rcx
     cmpq    $4096, %rcx
     jb      4f
+    cmpl    ${SENT_ON}, 8(%rsi)     /* sent to a kernel thread, which may not be this one */
+    je      4f
     cmpl    $11, %edi               /* SIGSEGV */
     jne     3f
     cmpl    $2, 8(%rsi)             /* SEGV_ACCERR: perhaps of memory that only the kernel has */
@@ -403,6 +471,10 @@ hrt_sigsys:
     DEFERRED_MASK = const offset::DEFERRED_MASK,
     SAVE = const offset::SAVE,
     SIGNALS = const offset::SIGNALS,
+    LOCAL = const offset::LOCAL,
+    INSIDE = const crate::threads::INSIDE_OFFSET,
+    SENT_ON = const crate::threads::posix::SENT_ON,
+    upcall = sym super::upcall::hrt_serve_upcall,
     ENTRIES = const crate::kernel::actions::HANDLERS,
     dispatch = sym super::dispatch::hrt_dispatch,
     after = sym super::dispatch::hrt_after,

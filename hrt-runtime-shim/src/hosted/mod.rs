@@ -9,6 +9,7 @@ mod dispatch;
 mod frame;
 mod signals;
 mod threads;
+mod upcall;
 
 use crate::entry::Context;
 use crate::kernel::{
@@ -63,6 +64,8 @@ impl Machine for Hosted {
             unsafe { undo() };
             return Err("Linux has no Syscall User Dispatch here (it came with Linux 5.11)");
         }
+        crate::threads::posix::init(context.config.threads() && context.settings.overrides);
+        crate::kernel::slots::set_upcall(frame::hrt_upcall as *const () as usize);
         // When a report or a trace was asked for, every call goes through the kernel.
         set_up(Self::PLATFORM, context, kernel_entry(), |n| {
             !observe::observed() && policy::class(n) == Class::Forward

@@ -17,6 +17,7 @@ use crate::kernel::slots::{self, Slot};
 use crate::kernel::{Action, IMAGE, memory, patch, user};
 use crate::raw::{self, nr};
 use crate::report;
+use crate::threads::posix;
 use core::cell::UnsafeCell;
 use core::fmt::Write;
 use core::sync::atomic::Ordering;
@@ -448,6 +449,16 @@ const ENTRY_PREFIX: usize = 9;
 /// Bytes of the instruction before that at `hrt_spilled_return` (`movq (%rsp), %rcx`).
 const SPILLED_PREFIX: usize = 4;
 
+/// True if signals are to wait for the exit from the kernel: on its stack, and while it works on the program's.
+fn in_kernel(b: *mut Block, c: &Context) -> bool {
+    let at = |f: unsafe extern "C" fn()| f as *const () as usize;
+    let rip = c.get(reg::RIP) as usize;
+    on_kernel_stack(b, c.get(reg::RSP))
+        || (at(frame::hrt_upcall)..at(frame::hrt_upcall_end)).contains(&rip)
+        || (at(frame::hrt_kernel_exit)..at(frame::hrt_window_start)).contains(&rip)
+        || posix::works()
+}
+
 fn on_kernel_stack(b: *mut Block, rsp: u64) -> bool {
     let low = b as usize;
     (low + block::KERNEL_STACK..=low + block::BLOCK_SIZE).contains(&(rsp as usize))
@@ -530,7 +541,14 @@ pub unsafe extern "C" fn hrt_signal_in_kernel(
     if unsafe { (*b).moving } != 0 {
         kernel_fault(sig, &c);
     }
-    if !on_kernel_stack(b, c.get(reg::RSP)) {
+    // SAFETY: siginfo starts with si_signo, si_errno, si_code.
+    let sent_on = unsafe { *info.add(2) } == posix::SENT_ON;
+    let entered = !in_kernel(b, &c);
+    // SAFETY: the frame's own siginfo.
+    if sent_on && !unsafe { posix::is_for_me(sig, info.cast_mut(), entered) } {
+        return 0;
+    }
+    if entered {
         program_context(b, &c);
         // SAFETY: the frame's own siginfo; a fault's address follows after padding (`struct siginfo`).
         unsafe {
@@ -651,7 +669,7 @@ pub unsafe extern "C" fn hrt_sigsys_rust(
         return;
     }
     // The program's own SIGSYS: sent by somebody, or from a seccomp filter.
-    if on_kernel_stack(b, c.get(reg::RSP)) {
+    if in_kernel(b, &c) {
         // SAFETY: our own frame and block.
         unsafe { defer(b, sig, info, &c) };
         return;

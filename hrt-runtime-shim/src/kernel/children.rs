@@ -85,6 +85,12 @@ impl CloneArgs {
         self.words[Self::STACK].wrapping_add(self.words[Self::STACK_SIZE]) as usize
     }
 
+    /// Where the child's number goes (CLONE_PARENT_SETTID), and where 0 at its end (CLONE_CHILD_CLEARTID).
+    #[must_use]
+    pub fn ids(&self) -> [usize; 2] {
+        [self.words[3] as usize, self.words[2] as usize]
+    }
+
     /// The child's thread area.
     #[must_use]
     pub fn tls(&self) -> u64 {

@@ -78,6 +78,12 @@ impl Config {
         said != Some("exit")
     }
 
+    /// True with the set `pthread`.
+    #[must_use]
+    pub fn threads(&self) -> bool {
+        self.header.is_some_and(|h| h.threads != 0)
+    }
+
     /// The policy that a byte of the header stands for.
     fn policy(names: &[&'static str], byte: u8) -> Option<&'static str> {
         names.get(usize::from(byte).checked_sub(1)?).copied()

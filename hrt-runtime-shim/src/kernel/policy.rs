@@ -1,6 +1,7 @@
 //! How each system call is served: the kernel's table, and what the configuration says instead (`[syscalls]`).
 
 use super::config::Config;
+use crate::threads::posix;
 use core::sync::atomic::{AtomicU16, Ordering};
 use hrt_abi::config::{DENY, FORWARD};
 use hrt_kernel::classes::{self, Class, TABLE_SIZE};
@@ -32,6 +33,7 @@ fn said(number: usize) -> u16 {
 #[must_use]
 pub fn class(number: usize) -> Class {
     match said(number) {
+        0 if posix::mediates(number) => Class::Mediated,
         0 => classes::class(number),
         TO_LINUX => Class::Forward,
         _ => Class::Local,

@@ -9,6 +9,7 @@ use super::policy;
 use super::spin::{self, Spin};
 use crate::raw::{self, nr};
 use crate::report;
+use crate::threads::posix;
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use hrt_kernel::classes::{Class, TABLE_SIZE};
@@ -42,6 +43,8 @@ mod off {
     pub const KERNEL: usize = 64;
     /// Entry for any number in `%eax`.
     pub const ANY: usize = 80;
+    /// `lea slot, %rcx; jmp` to what serves calls in the program's place.
+    pub const UPCALL: usize = 112;
 }
 
 /// Offset in a slot's code of its `syscall`.
@@ -105,6 +108,8 @@ static INDEX: [AtomicU16; HASH] = [const { AtomicU16::new(0) }; HASH];
 static USED: AtomicUsize = AtomicUsize::new(0);
 /// Where slots enter the kernel.
 static KERNEL_ENTRY: AtomicUsize = AtomicUsize::new(0);
+/// What serves calls in the program's place; 0: nothing does.
+static UPCALL_ENTRY: AtomicUsize = AtomicUsize::new(0);
 static LOCK: Spin = Spin::new();
 
 /// Holds the lock of slots and patches.
@@ -137,6 +142,11 @@ pub fn init(entry: usize, direct: impl Fn(usize) -> bool) {
             unsafe { (*CLASSES.0.get())[nr] = 1 }
         }
     }
+}
+
+/// Says where calls are served in the program's place; to be called before any slot is made.
+pub fn set_upcall(entry: usize) {
+    UPCALL_ENTRY.store(entry, Ordering::Relaxed);
 }
 
 fn is_direct(nr: usize) -> bool {
@@ -180,6 +190,12 @@ impl Slot {
         self.code() + off::KNOWN
     }
 
+    /// Where the slot has its call served in the program's place.
+    #[must_use]
+    pub fn upcall(self) -> usize {
+        self.code() + off::UPCALL
+    }
+
     /// The slot's own `syscall` instruction.
     #[must_use]
     pub fn syscall(self) -> usize {
@@ -195,6 +211,7 @@ impl Slot {
             nr::GETPID if here(nr::GETPID) => off::GETPID,
             nr::GETTID if here(nr::GETTID) => off::GETTID,
             n if is_direct(n) => off::SYSCALL,
+            n if posix::comes_back(n) && !observe::observed() => off::UPCALL,
             _ => off::KERNEL,
         };
         // SAFETY: the lock is held, and the entry is not reachable yet.
@@ -426,5 +443,11 @@ fn emit(c: &mut Code, slot: Slot) {
     c.bytes(&[0x41, 0x0f, 0xb6, 0x0c, 0x0b]); // movzbl (%r11,%rcx), %ecx
     c.short(0xe3, off::KERNEL); // jrcxz
     c.short(0xeb, off::SYSCALL);
+    let upcall = UPCALL_ENTRY.load(Ordering::Relaxed);
+    if upcall != 0 {
+        c.pad_to(off::UPCALL);
+        c.rip_relative(&[0x48, 0x8d, 0x0d], slot.code()); // lea slot, %rcx
+        c.rip_relative(&[0xe9], upcall); // jmp upcall
+    }
     c.pad_to(CODE_SIZE);
 }

@@ -86,7 +86,7 @@ pub unsafe extern "C" fn thread_detach(handle: usize) -> isize {
 
 pub extern "C" fn thread_exit(result: usize) -> isize {
     // SAFETY: the calling thread's own.
-    if unsafe { (*current()).linux } {
+    if unsafe { (*current()).linux || (*current()).posix.is } {
         return raw::err(errno::EPERM);
     }
     thread::exit(result)

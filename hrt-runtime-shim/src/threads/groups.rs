@@ -4,6 +4,7 @@
 //! sleeps. One that has lost its group to another carrier (the monitor's doing) executes its thread until that stops, and then is a spare.
 
 use super::monitor;
+use super::posix;
 use super::switch::{self, hrt_clone_carrier, hrt_switch};
 use super::thread::{self, Thread};
 use super::{Machine, futex_wait, futex_wake, local};
@@ -63,6 +64,8 @@ pub struct Carrier {
     /// Its own FS base, and what FS is.
     fs: usize,
     fs_now: usize,
+    /// Its signal mask, where threads have masks of their own.
+    mask_now: u64,
     /// Stacks that it keeps.
     pub stacks: *mut Thread,
     /// How many.
@@ -133,6 +136,7 @@ static CARRIERS_MEMORY: Carriers = Carriers(UnsafeCell::new(
             locked: core::ptr::null(),
             fs: 0,
             fs_now: 0,
+            mask_now: 0,
             stacks: null_mut(),
             stack_count: 0,
         }
@@ -371,7 +375,13 @@ unsafe extern "C" fn work(c: usize) -> usize {
         (*c).fs = switch::fs();
         (*c).fs_now = (*c).fs;
     }
-    raw::set_sigmask(MASK.load(Ordering::Relaxed));
+    if posix::quiet() {
+        raw::set_sigmask(monitor::BLOCKED);
+        // SAFETY: the calling carrier's own.
+        unsafe { (*c).mask_now = monitor::BLOCKED };
+    } else {
+        raw::set_sigmask(MASK.load(Ordering::Relaxed));
+    }
     loop {
         // SAFETY: the calling thread's own.
         unsafe {
@@ -382,7 +392,13 @@ unsafe extern "C" fn work(c: usize) -> usize {
         }
         match find(c) {
             Some(t) => execute(c, t),
-            None => sleep(c),
+            None => {
+                if posix::quiet() {
+                    // SAFETY: the calling carrier's own.
+                    unsafe { set_mask(c, monitor::BLOCKED) };
+                }
+                sleep(c);
+            }
         }
     }
 }
@@ -418,6 +434,61 @@ unsafe fn go(c: *mut Carrier, t: *mut Thread) {
             (*c).fs_now = fs;
             switch::set_fs(fs);
         }
+        if posix::quiet() {
+            let mask = if (*t).posix.is {
+                (*t).posix
+                    .on
+                    .store((*c).id.load(Ordering::Relaxed), Ordering::SeqCst);
+                (*t).posix.mask
+            } else {
+                MASK.load(Ordering::Relaxed)
+            };
+            set_mask(c, mask);
+        }
+    }
+}
+
+/// Gives the calling carrier `c` the mask of what it executes next.
+///
+/// # Safety
+/// `c` must be the calling carrier.
+unsafe fn set_mask(c: *mut Carrier, mask: u64) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if posix::hand_over() || mask != (*c).mask_now {
+            (*c).mask_now = mask;
+            raw::set_sigmask(mask & !(1 << 30));
+        }
+    }
+}
+
+/// The thread that executes has changed the signal mask.
+pub fn mask_is(mask: u64) {
+    let c = carrier();
+    if !c.is_null() {
+        // SAFETY: the calling carrier's own.
+        unsafe { (*c).mask_now = mask };
+    }
+}
+
+/// The calling kernel thread `t` ends, with signals blocked, on a stack that is neither its own nor its carrier's; returns the stack pointer with which the
+/// carrier goes on (`hrt_resume`).
+///
+/// # Safety
+/// Nothing of the thread may be used after that.
+pub unsafe fn ended(t: *mut Thread) -> usize {
+    let c = carrier();
+    // SAFETY: the calling carrier's own.
+    unsafe {
+        (*c).after = After::Exit;
+        (*c).stopped = t;
+        (*c).mask_now = monitor::BLOCKED;
+        let fs = (*c).fs;
+        if fs != (*c).fs_now {
+            (*c).fs_now = fs;
+            switch::set_fs(fs);
+        }
+        (*c).rsp
     }
 }
 
@@ -468,6 +539,7 @@ pub fn switch_away(t: *mut Thread, after: After) {
     // SAFETY: as above; who took a thread from a queue may execute it.
     unsafe {
         check(t);
+        (*t).posix.on.store(0, Ordering::SeqCst);
         (*c).after = after;
         (*c).stopped = t;
         let to = match next {
@@ -481,6 +553,10 @@ pub fn switch_away(t: *mut Thread, after: After) {
                 if fs != (*c).fs_now {
                     (*c).fs_now = fs;
                     switch::set_fs(fs);
+                }
+                if posix::quiet() {
+                    // Its own thread area is not for handlers of the program's.
+                    set_mask(c, monitor::BLOCKED);
                 }
                 (*c).rsp
             }
@@ -496,6 +572,7 @@ pub fn switch_to(t: *mut Thread, next: *mut Thread, after: After) {
     // SAFETY: as in `switch_away`.
     unsafe {
         check(t);
+        (*t).posix.on.store(0, Ordering::SeqCst);
         (*c).after = after;
         (*c).stopped = t;
         go(c, next);

@@ -21,6 +21,7 @@ pub mod groups;
 pub mod keys;
 pub mod monitor;
 pub mod objects;
+pub mod posix;
 pub mod stacks;
 pub mod switch;
 pub mod thread;
@@ -74,6 +75,9 @@ impl Local {
         self.posted.store(0, Ordering::Relaxed);
     }
 }
+
+/// Where [`Local::inside`] is, for assembly.
+pub const INSIDE_OFFSET: usize = core::mem::offset_of!(Local, inside);
 
 /// The calling Linux thread's. A kernel thread gets another one whenever it has stopped.
 #[inline(always)]
@@ -308,7 +312,8 @@ fn helps() {
 
 /// No kernel thread is left: the process ends if no other is.
 fn none_left() {
-    if PLAIN.load(Ordering::Acquire) < 0 {
+    // In this order: who could still make kernel threads is one of those counted, and may have made some before it ended.
+    if PLAIN.load(Ordering::Acquire) < 0 && LIVE.load(Ordering::Acquire) == 0 {
         // SAFETY: ends the process, as the last thread's end does.
         unsafe { switch::hrt_exit_group(0) };
     }
@@ -323,5 +328,6 @@ pub fn after_fork() {
     monitor::after_fork();
     stacks::after_fork();
     thread::after_fork();
+    posix::after_fork(block::current());
     keys::after_fork();
 }

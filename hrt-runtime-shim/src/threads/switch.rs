@@ -9,6 +9,8 @@ unsafe extern "C" {
     /// Keeps what the C ABI preserves (registers, MXCSR, the x87 control word) below the stack pointer, which is stored to `*from`, and
     /// goes on with what was kept at `to`.
     pub fn hrt_switch(from: *mut usize, to: usize);
+    /// As the second half of `hrt_switch`, for a stack pointer that is there already.
+    pub fn hrt_resume();
     /// Where a new thread's stack returns to: calls `r12(r13)`.
     fn hrt_thread_begin();
     /// clone(2) as the program would make it: through the kernel. The child pops a function and its argument from `stack`.
@@ -57,6 +59,10 @@ hrt_switch:
     jmp     1b
 3:  fldcw   4(%rsp)
     jmp     4b
+    .globl  hrt_resume
+hrt_resume:
+    ldmxcsr (%rsp)
+    jmp     3b
 
     .balign 16
     .globl  hrt_thread_begin

@@ -3,6 +3,7 @@
 use super::donor::{self, Area};
 use super::groups::{self, After, Carrier};
 use super::keys::{self, INLINE};
+use super::posix;
 use super::stacks;
 use super::switch;
 use super::{CREATED, LIVE, Machine, current, leave, local};
@@ -82,6 +83,8 @@ pub struct Thread {
     tls: bool,
     /// That.
     area: Area,
+    /// What it has as a thread of the program's C library.
+    pub posix: super::posix::Posix,
     /// More values of keys.
     pub more_values: *mut keys::Value,
     /// Values of the first keys.
@@ -181,6 +184,32 @@ fn make(
     Ok(t)
 }
 
+/// Starts a thread of the program's C library, whose record `t` is, with its thread area at `tls`, by `begin(t)` on the stack below `at`.
+///
+/// # Safety
+/// The record must be the caller's, and complete but for this.
+pub unsafe fn start_posix(
+    t: *mut Thread,
+    tls: usize,
+    at: usize,
+    begin: unsafe extern "C" fn(usize) -> !,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        (*t).fs = tls;
+        (*t).top = at;
+        (*t).low = 0;
+        (*t).linux = false;
+        (*t).fiber = null_mut();
+        (*t).has_values = false;
+        (*t).number = NUMBERS.fetch_add(1, Ordering::Relaxed) + 1;
+        (*t).rsp = switch::prepare(at & !15, begin, t as usize);
+    }
+    CREATED.fetch_add(1, Ordering::Relaxed);
+    LIVE.fetch_add(1, Ordering::Relaxed);
+    groups::ready(t);
+}
+
 /// A new thread's first steps.
 unsafe extern "C" fn begin(t: usize) -> ! {
     groups::arrived();
@@ -219,6 +248,12 @@ pub fn exit(result: usize) -> ! {
 /// # Safety
 /// The thread must have ended, and its carrier be on another stack.
 pub unsafe fn retire(t: *mut Thread, c: *mut Carrier) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if (*t).posix.is {
+            return posix::retire(t);
+        }
+    }
     if LIVE.fetch_sub(1, Ordering::AcqRel) == 1 {
         super::none_left();
     }
