@@ -206,6 +206,10 @@ mod tests {
     #[test]
     fn round_trip() {
         assert_eq!(Blob::of(&Config::default()), None);
+        let set = Config::parse("sets = ['pthread']\n").expect("good");
+        let set = Blob::of(&set).expect("something to say");
+        assert!(set.header.threads == 1 && set.overrides.is_empty());
+        assert_eq!(Blob::read(&set.bytes()), Some(set));
         let config = Config::parse(
             "[overrides]\ng = { function = 'hrt_calloc', args = [1, { constant = -8 }] }\nf = 'hrt_cycles'\n\
              [syscalls]\nptrace = { deny = 'EPERM' }\n[channel]\npolicy = 'exit'\n",

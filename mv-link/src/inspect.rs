@@ -59,7 +59,7 @@ pub struct Report {
     pub overrides: toml::Table,
     /// System calls and how they are served, likewise.
     pub syscalls: toml::Table,
-    /// `[memory]` and `[channel]`: their policies.
+    /// `[memory]` and `[channel]`: their policies; `threads`: `kernel` with the set `pthread`.
     pub policies: toml::Table,
 }
 
@@ -103,6 +103,7 @@ fn policies(blob: &Blob) -> toml::Table {
     [
         ("memory", named(MEMORY_POLICIES, blob.header.memory)),
         ("channel", named(CHANNEL_POLICIES, blob.header.channel)),
+        ("threads", (blob.header.threads != 0).then_some("kernel")),
     ]
     .into_iter()
     .filter_map(|(key, policy)| Some((key.to_owned(), policy?.into())))

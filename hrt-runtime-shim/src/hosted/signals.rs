@@ -596,7 +596,8 @@ unsafe fn defer(b: *mut Block, sig: i32, info: *const i32, c: &Context) {
     unsafe {
         // No signal may come in between, not even `sig` again, which flag::NODEFER would let through at once.
         raw::set_sigmask(raw::ALL_SIGNALS);
-        let mask = c.mask();
+        // The program may just be blocking SIGSYS, which is taken out again.
+        let mask = c.mask() & !SIGSYS_BIT;
         // A second signal before the first was noticed has the first one's mask added: the intersection is what the
         // program had.
         (*b).deferred_mask = if (*b).deferred != 0 {

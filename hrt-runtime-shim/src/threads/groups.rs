@@ -439,6 +439,7 @@ unsafe fn go(c: *mut Carrier, t: *mut Thread) {
                 (*t).posix
                     .on
                     .store((*c).id.load(Ordering::Relaxed), Ordering::SeqCst);
+                (*block::current()).sigsys_blocked = (*t).posix.sigsys;
                 (*t).posix.mask
             } else {
                 MASK.load(Ordering::Relaxed)

@@ -115,6 +115,8 @@ pub struct Posix {
     robust: usize,
     /// Its signal mask.
     pub mask: u64,
+    /// 1 if it believes that it has SIGSYS blocked (`Block::sigsys_blocked`).
+    pub sigsys: u32,
     /// Signals that others have sent to it, by tgkill(2).
     pending: AtomicU64,
     /// Signals that it waits for (rt_sigtimedwait(2)).
@@ -296,6 +298,7 @@ pub unsafe fn create(
         (*t).posix.clear = child.child_tid;
         (*t).posix.robust = 0;
         (*t).posix.mask = mask();
+        (*t).posix.sigsys = (*block::current()).sigsys_blocked;
         (*t).posix.pending = AtomicU64::new(0);
         (*t).posix.waits = AtomicU64::new(0);
         (*t).posix.on = AtomicU32::new(0);
@@ -1027,6 +1030,7 @@ pub fn mask_changed(b: *mut Block) {
         } else {
             mask
         };
+        (*t).posix.sigsys = (*b).sigsys_blocked;
         groups::mask_is((*t).posix.mask);
     }
     deliver(t);
