@@ -211,7 +211,10 @@ unsafe fn mediate(b: *mut Block, f: &mut Frame, slot: Slot, number: usize) -> Op
         | nr::PRLIMIT64 => served(number, &args),
         nr::RT_SIGACTION => Next::Done(signals::sigaction(a0, a1, a2, a3)),
         nr::RT_SIGPROCMASK => {
-            let r = signals::sigprocmask(a0, a1, a2, a3);
+            let Some(r) = signals::sigprocmask(a0, a1, a2, a3) else {
+                again(b, f, slot, number);
+                return None;
+            };
             if a1 != 0 {
                 posix::mask_changed(b);
             }
@@ -368,12 +371,20 @@ fn masked(
     if done { None } else { Some(Next::Forward) }
 }
 
+/// The program goes on where it makes the call, once the signals that wait have come.
+fn again(b: *mut Block, f: &mut Frame, slot: Slot, number: usize) {
+    if observe::counting() {
+        observe::uncount(b, number);
+    }
+    f.rax = f.nr;
+    f.target = slot.any_entry() as u64;
+}
+
 fn end(b: *mut Block, f: &mut Frame, slot: Slot, number: usize) -> Option<Next> {
     match threads::end(b, || observe::report(b)) {
         threads::End::Forward => Some(Next::Forward),
         threads::End::Signals => {
-            f.rax = f.nr;
-            f.target = slot.any_entry() as u64;
+            again(b, f, slot, number);
             None
         }
         threads::End::Free => {

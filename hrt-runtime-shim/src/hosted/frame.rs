@@ -86,6 +86,9 @@ pub const SPILL_SIZE: usize = 128;
 pub const SPILL_BELOW: usize = 128 + SPILL_SIZE;
 const _: () = assert!(size_of::<Spill>() == SPILL_SIZE);
 
+/// What `hrt_mask_call` returns if it was not made; no result of Linux's.
+pub const NOT_MADE: isize = -0x1_0000;
+
 unsafe extern "C" {
     /// Entry from a slot: `rcx` is the slot.
     pub fn hrt_kernel_entry();
@@ -117,6 +120,12 @@ unsafe extern "C" {
     pub fn hrt_signal_masked();
     /// Entry of SIGSYS.
     pub fn hrt_sigsys();
+    /// rt_sigprocmask(2) of 8 bytes, `how, set, old`; [`NOT_MADE`] if a signal is deferred, or is before the call is made.
+    pub fn hrt_mask_call(how: usize, set: usize, old: usize) -> isize;
+    /// Right after its `syscall`.
+    pub fn hrt_mask_called();
+    /// Where it goes on if it is not to be made.
+    pub fn hrt_mask_not_made();
     /// clone(2) onto a child stack that holds a [`Frame`]: `flags, stack, parent_tid, child_tid, tls`.
     pub fn hrt_clone(flags: usize, stack: usize, ptid: usize, ctid: usize, tls: usize) -> isize;
     /// clone3(2), likewise.
@@ -315,6 +324,22 @@ hrt_spilled_return:
     jmp     hrt_kernel_exit
 
     .balign 16
+    .globl  hrt_mask_call
+hrt_mask_call:
+    movl    $8, %r10d
+    movl    $14, %eax
+    cmpl    $0, %gs:{DEFERRED}
+    jne     hrt_mask_not_made
+    syscall                         /* up to here a signal that is deferred takes it to hrt_mask_not_made */
+    .globl  hrt_mask_called
+hrt_mask_called:
+    ret
+    .globl  hrt_mask_not_made
+hrt_mask_not_made:
+    movq    ${NOT_MADE}, %rax
+    ret
+
+    .balign 16
     .globl  hrt_clone
 hrt_clone:
     movq    %rcx, %r10
@@ -471,6 +496,7 @@ hrt_sigsys:
     DEFERRED_MASK = const offset::DEFERRED_MASK,
     SAVE = const offset::SAVE,
     SIGNALS = const offset::SIGNALS,
+    NOT_MADE = const NOT_MADE,
     LOCAL = const offset::LOCAL,
     INSIDE = const crate::threads::INSIDE_OFFSET,
     SENT_ON = const crate::threads::posix::SENT_ON,

@@ -122,8 +122,10 @@ pub fn sigaction(sig: usize, new: usize, old: usize, size: usize) -> isize {
     0
 }
 
-/// rt_sigprocmask(2) for the program: SIGSYS is never really blocked, but the program sees it as it wants.
-pub fn sigprocmask(how: usize, set: usize, old: usize, size: usize) -> isize {
+/// rt_sigprocmask(2) for the program: SIGSYS is never really blocked, but the program sees it as it wants. `None` if a signal was
+/// deferred before the mask could be changed: it comes first, and then the call is made again. (While it waits the real mask is not the
+/// program's.)
+pub fn sigprocmask(how: usize, set: usize, old: usize, size: usize) -> Option<isize> {
     let b = block::current();
     // The set is read first only where the answer could overwrite it.
     let overlaps = set != 0 && old != 0 && set.abs_diff(old) < 8;
@@ -131,14 +133,20 @@ pub fn sigprocmask(how: usize, set: usize, old: usize, size: usize) -> isize {
     if overlaps {
         let Some(told) = user::get(set).filter(|_| size == 8) else {
             // SAFETY: Linux answers with the error.
-            return unsafe { raw::syscall4(nr::RT_SIGPROCMASK, how, set, old, size) };
+            return Some(unsafe { raw::syscall4(nr::RT_SIGPROCMASK, how, set, old, size) });
         };
         mask = told;
     }
+    if size != 8 {
+        return Some(raw::err(raw::errno::EINVAL));
+    }
     // SAFETY: a signal mask is the thread's own affair.
-    let r = unsafe { raw::syscall4(nr::RT_SIGPROCMASK, how, set, old, size) };
+    let r = unsafe { frame::hrt_mask_call(how, set, old) };
+    if r == frame::NOT_MADE {
+        return None;
+    }
     if r != 0 {
-        return r;
+        return Some(r);
     }
     if set != 0 && !overlaps {
         // SAFETY: Linux has just read it.
@@ -172,7 +180,7 @@ pub fn sigprocmask(how: usize, set: usize, old: usize, size: usize) -> isize {
         // SAFETY: Linux has just written it.
         unsafe { add_sigsys(old) };
     }
-    0
+    Some(0)
 }
 
 /// Adds SIGSYS to the program's signal set at `at`.
@@ -575,6 +583,12 @@ pub unsafe extern "C" fn hrt_signal_in_kernel(
     let code = unsafe { *info.add(2) };
     if matches!(sig, 4 | 5 | 7 | 8 | 11) && code > 0 {
         kernel_fault(sig, &c);
+    }
+    let place = |f: unsafe extern "C" fn()| f as *const () as u64;
+    let mask_call = frame::hrt_mask_call as *const () as u64..place(frame::hrt_mask_called);
+    if mask_call.contains(&c.get(reg::RIP)) {
+        // The real mask is not the program's from here on until the signal has come.
+        c.set(reg::RIP, place(frame::hrt_mask_not_made));
     }
     // SAFETY: our own frame and block.
     unsafe { defer(b, sig, info, &c) };
