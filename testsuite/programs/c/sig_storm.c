@@ -1,6 +1,6 @@
 //@ flags: -mno-red-zone
 //@ variants: dynamic-pie static static-pie
-//@ limit: 30
+//@ limit: 60
 // A timer signal every 100 µs during heavy system calls: results, registers and red zone stay right.
 #include "check.h"
 static volatile long hits;
@@ -34,7 +34,7 @@ int main(void) {
     struct itimerval t = {{0, every}, {0, every}};
     setitimer(ITIMER_REAL, &t, NULL);
     long pid = getpid(), ppid = getppid();
-    double end = now() + 1.5, last = now() + 20;
+    double end = now() + 1.5, last = now() + 45;
     while ((now() < end || hits <= 500) && now() < last && bad == 0)
         for (int i = 0; i < 200; i++) {
             probe(SYS_getpid, pid);
