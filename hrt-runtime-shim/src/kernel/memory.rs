@@ -321,6 +321,12 @@ impl State {
         self.arenas.iter().any(|arena| arena.overlaps(range))
     }
 
+    /// True if what an arena has given of `range` was mapped with these rights.
+    fn has_rights(&self, range: &Range<usize>, rights: usize) -> bool {
+        let mut all = self.arenas.iter().enumerate();
+        all.all(|(i, arena)| !arena.overlaps(range) || Real::of(i).rights == rights)
+    }
+
     /// What the arena has given of `range` is no more plain memory.
     fn change(&mut self, range: &Range<usize>) {
         if !self.touches(range) {
@@ -478,7 +484,7 @@ pub fn serve(
             let mut s = state();
             s.show(&range);
             if !match number {
-                nr::MPROTECT => a2 == READ_WRITE,
+                nr::MPROTECT => s.has_rights(&range, a2),
                 nr::MADVISE => HARMLESS.contains(&a2),
                 _ => matches!(number, nr::MINCORE | nr::MSYNC),
             } {

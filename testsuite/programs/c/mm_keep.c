@@ -17,5 +17,14 @@ int main(void) {
         memset(p, i + 1, n);
         MUST(munmap(p, n) == 0);
     }
+    // Code where its last owner gave up the right to execute.
+    for (int i = 0; i < 8; i++) {
+        unsigned char *c = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        MUST((void *)c != MAP_FAILED);
+        memcpy(c, "\xb8\x2a\0\0\0\xc3", 6);
+        MUST(((int (*)(void))c)() == 42);
+        MUST(mprotect(c, 1 << 20, PROT_READ | PROT_WRITE) == 0);
+        MUST(munmap(c, 1 << 20) == 0);
+    }
     return done();
 }
