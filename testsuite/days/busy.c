@@ -4,13 +4,14 @@
 
 static void *turn(void *arg) {
     int fd[2];
+    char c;
     void *p = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p != MAP_FAILED) {
         memset(p, 1, 1 << 20);
         munmap(p, 1 << 20);
     }
     if (pipe(fd) == 0) {
-        if (write(fd[1], "x", 1) == 1) read(fd[0], &fd, 1);
+        if (write(fd[1], "x", 1) == 1) read(fd[0], &c, 1);
         close(fd[0]);
         close(fd[1]);
     }
