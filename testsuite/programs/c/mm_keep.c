@@ -1,7 +1,7 @@
 //@ variants: dynamic-pie static
 //@ env: HRT_MEMORY=keep
 //@ stats: memory.keeps >= 50
-//@ stats: memory.local >= 25
+//@ stats: memory.local >= 10
 // Memory that is kept within reach is still new to the next one who maps it.
 #include "check.h"
 int main(void) {
