@@ -214,6 +214,28 @@ pub fn limit(resource: usize) -> u64 {
     limit[0]
 }
 
+/// A clock (clock_gettime(2)) in nanoseconds.
+#[must_use]
+pub fn clock(id: usize) -> u64 {
+    let mut t = [0u64; 2];
+    // SAFETY: writes a local.
+    unsafe { syscall4(nr::CLOCK_GETTIME, id, (&raw mut t) as usize, 0, 0) };
+    t[0] * 1_000_000_000 + t[1]
+}
+
+/// Processors that the calling thread may use (sched_getaffinity(2)); 1 if Linux does not say.
+#[must_use]
+pub fn processors() -> usize {
+    let mut set = [0u64; 128];
+    let (size, at) = (size_of_val(&set), set.as_mut_ptr() as usize);
+    // SAFETY: writes a local.
+    let n = unsafe { syscall4(nr::SCHED_GETAFFINITY, 0, size, at, 0) };
+    if is_err(n) {
+        return 1;
+    }
+    set.iter().map(|w| w.count_ones() as usize).sum()
+}
+
 /// The caller's process id and thread id.
 #[must_use]
 pub fn ids() -> (u32, u32) {

@@ -32,22 +32,30 @@ pub fn read(path: &Path) -> Result<Input> {
     })
 }
 
-/// Writes a file so that it is there whole or not at all: to a temporary file in the same directory, which then takes its name.
-/// A symbolic link of that name is replaced, as the linkers do.
+/// The directory in which the file at `path` will be written.
 ///
 /// # Errors
-/// [`Error::File`] if it cannot be written, [`Error::Refused`] if `path` is there and no regular file.
-pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+/// [`Error::Refused`] if `path` is there and no regular file.
+pub fn folder(path: &Path) -> Result<&Path> {
     if fs::metadata(path).is_ok_and(|m| !m.is_file()) {
         return Err(Error::Refused(format!(
             "{}: not a regular file",
             path.display()
         )));
     }
-    let dir = match path.parent() {
+    Ok(match path.parent() {
         Some(d) if !d.as_os_str().is_empty() => d,
         _ => Path::new("."),
-    };
+    })
+}
+
+/// Writes a file so that it is there whole or not at all: to a temporary file in the same directory, which then takes its name.
+/// A symbolic link of that name is replaced, as the linkers do.
+///
+/// # Errors
+/// [`Error::File`] if it cannot be written, [`Error::Refused`] if `path` is there and no regular file.
+pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    let dir = folder(path)?;
     let mut file = tempfile::Builder::new()
         .prefix(".mv-link-")
         .tempfile_in(dir)

@@ -1,7 +1,9 @@
 //! What the sets of overrides `malloc` and `time` replace, by the C library and by the kernel, side by side in rounds: only what was
 //! measured in one go can be compared. `MV_BENCH_ROUNDS` sets the number of rounds.
 
-use std::path::{Path, PathBuf};
+mod measure;
+
+use std::path::Path;
 use std::process::Command;
 
 const OPERATIONS: &[&str] = &[
@@ -23,22 +25,11 @@ const OPERATIONS: &[&str] = &[
 const KINDS: [&str; 3] = ["plain", "hosted", "sets"];
 const ROUNDS: usize = 11;
 
-fn mv_cc() -> PathBuf {
-    if let Some(p) = std::env::var_os("MV_CC_BIN") {
-        return p.into();
-    }
-    let exe = std::env::current_exe().expect("a name of our own");
-    let release = exe.ancestors().nth(2).expect("target/release/deps/bench");
-    let found = release.join("mv-cc");
-    assert!(found.exists(), "no {}: run make first", found.display());
-    found
-}
-
 fn build(dir: &Path) {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/sets.c");
     let config = dir.join("multiverse.toml");
     std::fs::write(&config, "sets = ['malloc', 'time']\n").expect("writable");
-    for (compiler, out) in [("cc".into(), "plain"), (mv_cc(), "hybrid")] {
+    for (compiler, out) in [("cc".into(), "plain"), (measure::mv_cc(), "hybrid")] {
         let status = Command::new(&compiler)
             .args(["-O2", "-fno-builtin-malloc", "-pthread", "-o"])
             .args([dir.join(out), source.clone()])
@@ -65,46 +56,16 @@ fn run(dir: &Path, kind: &str, operation: &str) -> f64 {
     text.trim().parse().expect("a number")
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
 fn main() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     build(dir.path());
-    let rounds = std::env::var("MV_BENCH_ROUNDS")
-        .ok()
-        .and_then(|v| v.parse().ok())
-        .unwrap_or(ROUNDS);
+    let rounds = measure::number_of_rounds(ROUNDS);
     println!(
-        "{:<14} {:>9} {:>9} {:>6} {:>9} {:>6}  (cycles; medians of {rounds} rounds; ratio to plain: median of the rounds')",
-        "operation", KINDS[0], KINDS[1], "ratio", KINDS[2], "ratio"
+        "{:<14} {:>10} {:>10} {:>10} {:>10} {:>7} {:>10} {:>10} {:>7}  (medians of {rounds} rounds; ratio: median of the rounds')",
+        "operation", KINDS[0], "p99", KINDS[1], "p99", "ratio", KINDS[2], "p99", "ratio"
     );
     for operation in OPERATIONS {
-        let mut samples = vec![Vec::new(); KINDS.len()];
-        for round in 0..rounds {
-            for i in 0..KINDS.len() {
-                let k = (round + i) % KINDS.len();
-                samples[k].push(run(dir.path(), KINDS[k], operation));
-            }
-        }
-        let ratio = |k: usize| {
-            median(
-                samples[0]
-                    .iter()
-                    .zip(&samples[k])
-                    .map(|(p, h)| h / p)
-                    .collect(),
-            )
-        };
-        println!(
-            "{operation:<14} {:>9.0} {:>9.0} {:>6.2} {:>9.0} {:>6.2}",
-            median(samples[0].clone()),
-            median(samples[1].clone()),
-            ratio(1),
-            median(samples[2].clone()),
-            ratio(2)
-        );
+        let samples = measure::rounds(&KINDS, rounds, |kind| run(dir.path(), kind, operation));
+        measure::line(operation, "cycles", &samples);
     }
 }

@@ -197,18 +197,6 @@ unsafe fn mediate(b: *mut Block, f: &mut Frame, slot: Slot, number: usize) -> Op
             }
             served(number, &args)
         }
-        nr::BRK
-        | nr::MSYNC
-        | nr::MINCORE
-        | nr::MADVISE
-        | nr::MLOCK
-        | nr::MLOCK2
-        | nr::MLOCKALL
-        | nr::MBIND
-        | nr::SHMAT
-        | nr::USERFAULTFD
-        | nr::SETRLIMIT
-        | nr::PRLIMIT64 => served(number, &args),
         nr::RT_SIGACTION => Next::Done(signals::sigaction(a0, a1, a2, a3)),
         nr::RT_SIGPROCMASK => {
             let Some(r) = signals::sigprocmask(a0, a1, a2, a3) else {
@@ -324,7 +312,7 @@ unsafe fn mediate(b: *mut Block, f: &mut Frame, slot: Slot, number: usize) -> Op
             },
             &args,
         )),
-        _ => Next::Forward,
+        _ => served(number, &args),
     })
 }
 
@@ -344,7 +332,7 @@ fn mmap(args: &[usize; 6]) -> Next {
     Next::Done(r)
 }
 
-/// A call that has to do with memory.
+/// A call that may have to do with memory.
 fn served(number: usize, args: &[usize; 6]) -> Next {
     // SAFETY: the program asked for it.
     let linux = |args: &[usize; 6]| unsafe { raw::syscall6(number, *args) };

@@ -136,12 +136,8 @@ global_asm!(
     r#"
     .section .text.hrt_asm, "ax", @progbits
 
-    .macro HRT_SAVE
-    movq    %rsp, %gs:{USER_RSP}
-    movq    %gs:{STACK_TOP}, %rsp   /* until here the program's stack pointer: see program_context */
-    pushq   %rcx
-    pushq   %gs:{USER_RSP}
-    pushfq
+    /* A frame's part below the flags. */
+    .macro HRT_PUSH
     pushq   $0
     pushq   %rax
     pushq   %rax
@@ -175,6 +171,15 @@ global_asm!(
     movaps  %xmm13, 208(%rsp)
     movaps  %xmm14, 224(%rsp)
     movaps  %xmm15, 240(%rsp)
+    .endm
+
+    .macro HRT_SAVE
+    movq    %rsp, %gs:{USER_RSP}
+    movq    %gs:{STACK_TOP}, %rsp   /* until here the program's stack pointer: see program_context */
+    pushq   %rcx
+    pushq   %gs:{USER_RSP}
+    pushfq
+    HRT_PUSH
     movq    %rsp, %rdi
     .endm
 
@@ -265,39 +270,7 @@ hrt_upcall:
     pushq   %rcx
     pushq   %r11
     pushq   -136(%r11)
-    pushq   $0
-    pushq   %rax
-    pushq   %rax
-    pushq   %rdx
-    pushq   %rsi
-    pushq   %rdi
-    pushq   %r8
-    pushq   %r9
-    pushq   %r10
-    pushq   %rbx
-    pushq   %rbp
-    pushq   %r12
-    pushq   %r13
-    pushq   %r14
-    pushq   %r15
-    cld
-    subq    $256, %rsp
-    movaps  %xmm0, (%rsp)
-    movaps  %xmm1, 16(%rsp)
-    movaps  %xmm2, 32(%rsp)
-    movaps  %xmm3, 48(%rsp)
-    movaps  %xmm4, 64(%rsp)
-    movaps  %xmm5, 80(%rsp)
-    movaps  %xmm6, 96(%rsp)
-    movaps  %xmm7, 112(%rsp)
-    movaps  %xmm8, 128(%rsp)
-    movaps  %xmm9, 144(%rsp)
-    movaps  %xmm10, 160(%rsp)
-    movaps  %xmm11, 176(%rsp)
-    movaps  %xmm12, 192(%rsp)
-    movaps  %xmm13, 208(%rsp)
-    movaps  %xmm14, 224(%rsp)
-    movaps  %xmm15, 240(%rsp)
+    HRT_PUSH
     movq    %gs:{LOCAL}, %rbx
     movl    $1, {INSIDE}(%rbx)
     movq    %rsp, %rdi

@@ -31,17 +31,9 @@ static TRIED: AtomicU64 = AtomicU64::new(0);
 /// When many were, to find out; 0: never.
 static TRIED_MANY: AtomicU64 = AtomicU64::new(0);
 
-/// A clock (clock_gettime(2)) in nanoseconds.
-fn clock(id: usize) -> u64 {
-    let mut t = [0u64; 2];
-    // SAFETY: writes a local.
-    unsafe { raw::syscall4(nr::CLOCK_GETTIME, id, (&raw mut t) as usize, 0, 0) };
-    t[0].wrapping_mul(1_000_000_000).wrapping_add(t[1])
-}
-
 fn now() -> u64 {
     const CLOCK_MONOTONIC_COARSE: usize = 6;
-    clock(CLOCK_MONOTONIC_COARSE).max(1)
+    raw::clock(CLOCK_MONOTONIC_COARSE).max(1)
 }
 
 fn recent(at: &AtomicU64) -> bool {
@@ -69,9 +61,9 @@ pub fn refuse(range: Range<usize>) {
 /// Touches the huge page at `at`, which is mapped and new. False if huge pages have become dear.
 pub fn populate(at: usize) -> bool {
     const CLOCK_THREAD_CPUTIME_ID: usize = 3;
-    let start = clock(CLOCK_THREAD_CPUTIME_ID);
+    let start = raw::clock(CLOCK_THREAD_CPUTIME_ID);
     madvise(&(at..at + PAGE), MADV_POPULATE_WRITE);
-    let took = clock(CLOCK_THREAD_CPUTIME_ID).wrapping_sub(start) as i64;
+    let took = raw::clock(CLOCK_THREAD_CPUTIME_ID).wrapping_sub(start) as i64;
     let now = now();
     TRIED.store(now, Ordering::Relaxed);
     let gained = GAINED.load(Ordering::Relaxed) + SMALL - took;

@@ -161,8 +161,6 @@ mod call {
     pub const GETPGRP: usize = 111;
     pub const FSTATFS: usize = 138;
     pub const TIME: usize = 201;
-    pub const SCHED_GETAFFINITY: usize = 204;
-    pub const CLOCK_GETTIME: usize = 228;
 }
 
 /// True for calls that the server may make, as far as the number tells.
@@ -190,7 +188,7 @@ pub fn serves(number: usize) -> bool {
             | GETPGRP
             | TIME
             | nr::FUTEX
-            | CLOCK_GETTIME
+            | nr::CLOCK_GETTIME
     )
 }
 
@@ -203,7 +201,7 @@ fn fits(number: usize, args: &[usize; 6]) -> bool {
         // FUTEX_WAKE and FUTEX_WAKE_BITSET
         nr::FUTEX => matches!(args[1] & 0x7f, 1 | 10),
         // CLOCK_REALTIME, CLOCK_MONOTONIC and those made from them
-        CLOCK_GETTIME => matches!(args[0], 0 | 1 | 4..=7 | 11),
+        nr::CLOCK_GETTIME => matches!(args[0], 0 | 1 | 4..=7 | 11),
         n => serves(n),
     }
 }
@@ -406,28 +404,10 @@ pub fn missed(b: *mut Block, number: usize) {
 fn free_core() -> bool {
     let mut cores = CORES.load(Ordering::Relaxed);
     if cores == 0 {
-        cores = allowed_cores();
+        cores = raw::processors();
         CORES.store(cores, Ordering::Relaxed);
     }
     cores > patch::THREADS.load(Ordering::Relaxed)
-}
-
-fn allowed_cores() -> usize {
-    let mut set = [0u64; 128];
-    // SAFETY: writes a local.
-    let n = unsafe {
-        raw::syscall4(
-            call::SCHED_GETAFFINITY,
-            0,
-            size_of_val(&set),
-            set.as_mut_ptr() as usize,
-            0,
-        )
-    };
-    if raw::is_err(n) {
-        return 1;
-    }
-    set.iter().map(|w| w.count_ones() as usize).sum()
 }
 
 /// Gives the thread of block `b` its channel, if it wants one. It has asked when it had none, so no request is there.

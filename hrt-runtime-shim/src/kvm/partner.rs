@@ -107,7 +107,7 @@ fn forward(v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isize {
     unsafe { signals::call(v, number as u64, args) }
 }
 
-/// Makes a call that has to do with memory, in which the kernel may have a part.
+/// Makes a call in which the kernel has a part if it has to do with memory.
 fn served(v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isize {
     let r = memory::serve(number, args, |args| forward(v, number, args));
     r.unwrap_or_else(|| forward(v, number, args))
@@ -155,15 +155,6 @@ fn mediate(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isi
             Some(m) => changed(v, number, args, m.start, m.end - m.start),
             None => forward(v, number, args),
         },
-        nr::MSYNC
-        | nr::MINCORE
-        | nr::MADVISE
-        | nr::MLOCK
-        | nr::MLOCK2
-        | nr::MLOCKALL
-        | nr::MBIND
-        | nr::SETRLIMIT
-        | nr::PRLIMIT64 => served(v, number, args),
         nr::RT_SIGACTION => signals::sigaction(a0, a1, a2, a3),
         nr::SIGALTSTACK => block::sigaltstack(b, a0, a1, v.regs.rsp as usize, || ()),
         nr::RT_SIGSUSPEND => waiting(v, number, args, a0, a1),
@@ -206,7 +197,7 @@ fn mediate(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isi
         nr::USERFAULTFD | nr::MODIFY_LDT => raw::err(errno::ENOSYS),
         nr::PKEY_ALLOC => raw::err(errno::ENOSPC),
         nr::IOPL | nr::IOPERM => raw::err(errno::EPERM),
-        _ => forward(v, number, args),
+        _ => served(v, number, args),
     }
 }
 

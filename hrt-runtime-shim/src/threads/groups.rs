@@ -223,25 +223,6 @@ pub fn set_libc(create: usize, join: usize, detach: usize) -> Result<(), isize> 
     Ok(())
 }
 
-/// Processors that the calling thread may use.
-fn processors() -> usize {
-    let mut set = [0u64; 128];
-    // SAFETY: writes a local.
-    let n = unsafe {
-        raw::syscall4(
-            nr::SCHED_GETAFFINITY,
-            0,
-            size_of_val(&set),
-            set.as_mut_ptr() as usize,
-            0,
-        )
-    };
-    match n {
-        n if raw::is_err(n) => 1,
-        _ => set.iter().map(|w| w.count_ones() as usize).sum(),
-    }
-}
-
 /// Starts the carriers, if that has not been done.
 ///
 /// # Errors
@@ -262,7 +243,7 @@ fn start_slow() -> Result<(), isize> {
     }
     MASK.store(raw::sigmask(raw::SIG_BLOCK, 0), Ordering::Relaxed);
     MADE_BY.store(MAKER.load(Ordering::Acquire), Ordering::Release);
-    let n = processors().clamp(1, GROUPS);
+    let n = raw::processors().clamp(1, GROUPS);
     COUNT.store(n, Ordering::Release);
     for (i, g) in ALL.0[..n].iter().enumerate() {
         if g.carrier.load(Ordering::Acquire).is_null() {
@@ -798,18 +779,7 @@ pub fn time_of(g: &Group) -> u64 {
     }
     // SAFETY: as above.
     let clock = (!(unsafe { (*c).id.load(Ordering::Relaxed) } as i32) << 3) | SCHED;
-    let mut t = [0u64; 2];
-    // SAFETY: writes a local.
-    unsafe {
-        raw::syscall4(
-            nr::CLOCK_GETTIME,
-            clock as usize,
-            (&raw mut t) as usize,
-            0,
-            0,
-        )
-    };
-    t[0] * 1_000_000_000 + t[1]
+    raw::clock(clock as usize)
 }
 
 /// Gives group `number`, whose carrier does not come back, another one: a spare, or a new one. Only the monitor does so.

@@ -143,10 +143,8 @@ pub fn leave() {
 /// Nanoseconds of the monotonic clock (clock_gettime(2)).
 #[must_use]
 pub fn now() -> u64 {
-    let mut t = [0u64; 2];
-    // SAFETY: writes a local.
-    unsafe { raw::syscall4(nr::CLOCK_GETTIME, 1, (&raw mut t) as usize, 0, 0) };
-    t[0] * 1_000_000_000 + t[1]
+    const CLOCK_MONOTONIC: usize = 1;
+    raw::clock(CLOCK_MONOTONIC)
 }
 
 const FUTEX_WAKE_PRIVATE: usize = 1 | 128;

@@ -484,13 +484,6 @@ fn nanoseconds(t: [usize; 2]) -> Option<u64> {
     }
 }
 
-fn clock(id: usize) -> u64 {
-    let mut t = [0u64; 2];
-    // SAFETY: writes a local.
-    unsafe { raw::syscall4(nr::CLOCK_GETTIME, id, (&raw mut t) as usize, 0, 0) };
-    t[0] * 1_000_000_000 + t[1]
-}
-
 /// A deadline of the monotonic clock from the `struct timespec` at `at`: relative, or a time of clock `absolute`.
 fn deadline(at: usize, absolute: Option<usize>) -> Result<u64, isize> {
     let t = user::get::<[usize; 2]>(at).ok_or(raw::err(errno::EFAULT))?;
@@ -499,7 +492,7 @@ fn deadline(at: usize, absolute: Option<usize>) -> Result<u64, isize> {
         None => now().saturating_add(t),
         Some(1) => t,
         // As far away as it is now: later changes of the clock do not count.
-        Some(id) => now().saturating_add(t.saturating_sub(clock(id))),
+        Some(id) => now().saturating_add(t.saturating_sub(raw::clock(id))),
     }
     .min(NEVER - 1))
 }

@@ -366,16 +366,7 @@ struct Place<'a> {
 
 impl Place<'_> {
     fn new(path: &Path) -> Result<Place<'_>> {
-        if fs::metadata(path).is_ok_and(|m| !m.is_file()) {
-            return Err(Error::Refused(format!(
-                "{}: not a regular file",
-                path.display()
-            )));
-        }
-        let dir = match path.parent() {
-            Some(d) if !d.as_os_str().is_empty() => d,
-            _ => Path::new("."),
-        };
+        let dir = output::folder(path)?;
         tempfile::tempfile_in(dir).map_err(Error::file(path, "cannot write"))?;
         Ok(Place { path })
     }
