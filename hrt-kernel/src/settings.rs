@@ -50,6 +50,8 @@ pub struct Settings<'a> {
     pub patch: bool,
     /// `HRT_CHANNEL=0`: on `kvm` every call that leaves the guest does so by an exit.
     pub channel: bool,
+    /// `HRT_LOCAL=0`: on `kvm` the guest's kernel serves nothing itself.
+    pub local: bool,
     /// `HRT_OVERRIDES=0`: legacy functions run.
     pub overrides: bool,
     /// `HRT_RING`: the ring of the program on `kvm`; `None`: the best.
@@ -124,6 +126,7 @@ impl Default for Settings<'_> {
             trace: Output::Off,
             patch: true,
             channel: true,
+            local: true,
             overrides: true,
             ring: None,
             memory: None,
@@ -191,6 +194,7 @@ impl<'a> Settings<'a> {
         };
         s.patch = switch("HRT_PATCH")?;
         s.channel = switch("HRT_CHANNEL")?;
+        s.local = switch("HRT_LOCAL")?;
         s.overrides = switch("HRT_OVERRIDES")?;
         s.ring = match get(b"HRT_RING") {
             None => None,
@@ -245,12 +249,13 @@ mod tests {
             ("HRT_PATCH", "0"),
             ("HRT_MEMORY", "keep"),
             ("HRT_CHANNEL", "0"),
+            ("HRT_LOCAL", "0"),
         ])
         .unwrap();
         assert_eq!(s.platform, Platform::Native);
         assert_eq!(s.stats, Output::File(b"out.json"));
         assert_eq!(s.trace, Output::File(b"t"));
-        assert!(!s.patch && !s.channel);
+        assert!(!s.patch && !s.channel && !s.local);
         assert_eq!(s.memory, Some(Memory::Keep));
         assert_eq!(read(&[("HRT_STATS", "1")]).unwrap().stats, Output::Stderr);
         assert_eq!(

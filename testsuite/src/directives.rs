@@ -8,6 +8,7 @@
 //! | `exit: N` | exit status | 0 |
 //! | `signal: SIGNAME` | dies by this signal | none |
 //! | `stats: KEY OP N` | holds of a line of the statistics, or of their sum; may be repeated | |
+//! | `ring0-stats: KEY OP N` | the same, where it runs in ring 0 | |
 //! | `stats: none WHY` | the program's end leaves no statistics | |
 //! | `limit: N` | seconds until it is ended as hung | 20 |
 //! | `env: K=V` | one more environment variable; may be repeated | |
@@ -163,6 +164,8 @@ pub struct Directives {
     pub signal: Option<i32>,
     /// What the statistics must show.
     pub stats: Vec<StatsCheck>,
+    /// What they must show in ring 0.
+    pub ring0_stats: Vec<StatsCheck>,
     /// No statistics are to be expected.
     pub no_stats: bool,
     /// When it counts as hung.
@@ -200,6 +203,7 @@ impl Default for Directives {
             exit: 0,
             signal: None,
             stats: Vec::new(),
+            ring0_stats: Vec::new(),
             no_stats: false,
             limit: Duration::from_secs(20),
             env: Vec::new(),
@@ -285,6 +289,7 @@ impl Directives {
             "signal" => self.signal = Some(signal_number(value).context("unknown signal")?),
             "stats" if value.starts_with("none") => self.no_stats = true,
             "stats" => self.stats.push(StatsCheck::parse(value)?),
+            "ring0-stats" => self.ring0_stats.push(StatsCheck::parse(value)?),
             "limit" => self.limit = Duration::from_secs(value.parse()?),
             "env" => {
                 let (k, v) = value.split_once('=').context("want NAME=VALUE")?;
@@ -328,7 +333,7 @@ mod tests {
             "// A comment.\n//@ args: a b\n//@ stdin: x\\ny\n//@ variants: static musl\n//@ exit: 3\n//@ limit: 5\n\
              //@ env: A=b=c\n//@ flags: -pthread\n//@ model: native\n//@ files: f\n//@ with: l.so = l.c -O2\n//@ hosted-line: a => b\n\
              //@ toml: [a]\n//@ toml: b = 'c: d'\n\
-             //@ stats: by_number.39.local >= 1\n//@ stats: none it dies\n//@ signal: SIGSEGV\nint main;\n",
+             //@ stats: by_number.39.local >= 1\n//@ ring0-stats: exits <= 9\n//@ stats: none it dies\n//@ signal: SIGSEGV\nint main;\n",
         )
         .unwrap();
         assert_eq!(d.args, ["a", "b"]);
@@ -341,7 +346,7 @@ mod tests {
         assert_eq!(d.toml, "[a]\nb = 'c: d'\n");
         assert_eq!(d.model.as_deref(), Some("native"));
         assert_eq!(d.hosted_lines, [("a".to_owned(), "b".to_owned())]);
-        assert!(d.no_stats && d.stats.len() == 1);
+        assert!(d.no_stats && d.stats.len() == 1 && d.ring0_stats.len() == 1);
     }
 
     #[test]

@@ -321,7 +321,8 @@ impl Run {
             self.pid,
             self.stats.iter().map(|l| &l["pid"]).collect::<Vec<_>>()
         );
-        for check in &directives.stats {
+        let in_ring0 = directives.ring0_stats.iter().filter(|_| ring == 0);
+        for check in directives.stats.iter().chain(in_ring0) {
             check.check(&self.stats)?;
         }
         Ok(())

@@ -169,7 +169,7 @@ pub fn sigprocmask(how: usize, set: usize, old: usize, size: usize) -> Option<is
                 (*b).sigsys_pending = 0;
                 let info = (*b).sigsys_info;
                 // Comes at the exit from the kernel.
-                send_again(b, SIGSYS, info.as_ptr().cast());
+                actions::send_again(b, SIGSYS, info.as_ptr().cast());
             }
         }
         if named && how != raw::SIG_UNBLOCK {
@@ -621,22 +621,7 @@ unsafe fn defer(b: *mut Block, sig: i32, info: *const i32, c: &Context) {
         };
         (*b).deferred = 1;
         c.set_mask(raw::ALL_SIGNALS);
-        send_again(b, sig as usize, info);
-    }
-}
-
-/// Sends signal `sig` to the calling thread.
-///
-/// # Safety
-/// `b` must be the calling thread's block, `info` a siginfo of `sig`.
-unsafe fn send_again(b: *mut Block, sig: usize, info: *const i32) {
-    // SAFETY: the caller's promise; a signal to ourselves.
-    unsafe {
-        let (pid, tid) = ((*b).pid as usize, (*b).tid as usize);
-        if raw::syscall4(nr::RT_TGSIGQUEUEINFO, pid, tid, sig, info as usize) != 0 {
-            // The queue is full, or a jail forbids it: without the details rather than not at all.
-            raw::syscall4(nr::TGKILL, pid, tid, sig, 0);
-        }
+        actions::send_again(b, sig as usize, info);
     }
 }
 

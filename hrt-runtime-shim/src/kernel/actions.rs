@@ -135,6 +135,21 @@ pub fn die_by(sig: usize) -> ! {
     raw::exit_group(128 + sig as i32)
 }
 
+/// Sends signal `sig` to the calling thread.
+///
+/// # Safety
+/// `b` must be the calling thread's block, `info` a siginfo of `sig`.
+pub unsafe fn send_again(b: *mut block::Block, sig: usize, info: *const i32) {
+    // SAFETY: the caller's promise; a signal to ourselves.
+    unsafe {
+        let (pid, tid) = ((*b).pid as usize, (*b).tid as usize);
+        if raw::syscall4(nr::RT_TGSIGQUEUEINFO, pid, tid, sig, info as usize) != 0 {
+            // The queue is full, or a jail forbids it: without the details rather than not at all.
+            raw::syscall4(nr::TGKILL, pid, tid, sig, 0);
+        }
+    }
+}
+
 /// As Linux does with a new action: flags that it does not know are dropped (since 5.11), and SIGKILL and SIGSTOP cannot be
 /// blocked.
 pub fn normalize(action: &mut Action) {

@@ -82,6 +82,13 @@ pub struct Block {
     pub channel_count: u32,
     /// 1 if the thread would have its channel opened.
     pub channel_wanted: AtomicU32,
+    /// End of the stack of the guest's kernel on `kvm` in ring 0, by its alias; 0: it serves nothing itself.
+    pub guest_stack: u64,
+    /// The program's stack pointer when it called that kernel.
+    pub guest_caller: u64,
+    /// 1 if that kernel is to leave the guest before it goes back to the program.
+    pub guest_stop: AtomicU32,
+    reserved3: u32,
     /// The thread's heap cache, in memory of the program's; 0: none. It stays with the block.
     pub cache: usize,
     /// Next block in the list of all.
@@ -253,6 +260,7 @@ unsafe fn reset(b: *mut Block) {
         (*b).fault_area = 0;
         (*b).channel = 0;
         (*b).channel_count = 0;
+        (*b).guest_stop.store(0, Ordering::Relaxed);
         (*b).channel_wanted.store(0, Ordering::Relaxed);
         (*b).alt = AltStack::NONE;
         (*((*b).local as *mut Local)).reset();

@@ -75,6 +75,23 @@ pub fn shared() -> core::ops::Range<usize> {
     }
 }
 
+/// The part of the image that nobody writes.
+#[must_use]
+pub fn constant() -> core::ops::Range<usize> {
+    #[cfg(feature = "payload")]
+    {
+        unsafe extern "C" {
+            static __hrt_image: u8;
+            static __hrt_data_start: u8;
+        }
+        (&raw const __hrt_image) as usize..(&raw const __hrt_data_start) as usize
+    }
+    #[cfg(not(feature = "payload"))]
+    {
+        0..0
+    }
+}
+
 /// Points the calling thread's GS base at its block; null makes it what it is in a new process.
 pub fn set_gs(b: *mut block::Block) -> isize {
     if FSGSBASE.load(Ordering::Relaxed) {

@@ -105,6 +105,9 @@ pub static CHANNEL: AtomicU64 = AtomicU64::new(0);
 /// Page faults of the guest that the partner served.
 pub static FAULTS: AtomicU64 = AtomicU64::new(0);
 
+/// Protections, faults and ends of handlers that the guest's kernel served.
+pub static IN_GUEST: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
+
 /// Forgets what was counted on a platform that was given up.
 pub fn restart() {
     EXITS.store(0, Ordering::Relaxed);
@@ -247,9 +250,10 @@ fn json_report(t: &Totals, out: &mut Line<131072>, pid: u32) {
     if exits != 0 {
         let faults = FAULTS.load(Ordering::Relaxed);
         let channel = CHANNEL.load(Ordering::Relaxed);
+        let [protections, segv, returns] = in_guest();
         let _ = write!(
             out,
-            "\"exits\":{exits},\"faults\":{faults},\"channel\":{channel},"
+            "\"exits\":{exits},\"faults\":{faults},\"channel\":{channel},\"guest\":{{\"protections\":{protections},\"faults\":{segv},\"returns\":{returns}}},"
         );
     }
     let (memory, heap) = super::memory::counts();
@@ -301,6 +305,13 @@ fn text_report(t: &Totals, out: &mut Line<131072>, pid: u32) {
             "  exits         {exits:>10}  of which {faults} page faults\n  channel       {:>10}  calls without an exit",
             CHANNEL.load(Ordering::Relaxed)
         );
+        let [protections, segv, returns] = in_guest();
+        if protections + segv + returns != 0 {
+            let _ = writeln!(
+                out,
+                "  in the guest  {protections:>10}  mprotect calls, {segv} faults for a handler, {returns} returns from it"
+            );
+        }
     }
     let (memory, heap) = super::memory::counts();
     if memory.chunks + heap as usize != 0 {
@@ -335,6 +346,10 @@ fn text_report(t: &Totals, out: &mut Line<131072>, pid: u32) {
             names::name(n).unwrap_or("(unknown)")
         );
     }
+}
+
+fn in_guest() -> [u64; 3] {
+    core::array::from_fn(|i| IN_GUEST[i].load(Ordering::Relaxed))
 }
 
 /// True on `kvm`, where kernel functions run in the guest.

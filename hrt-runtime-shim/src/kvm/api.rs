@@ -1,6 +1,7 @@
 //! The part of the kernel's API that only `kvm` has: physical memory, and page faults that the program's own handler serves in
 //! ring 0, without leaving the guest.
 
+use super::local;
 use super::paging::{self, ALIAS, PAGE, bit};
 use super::vcpu::{self, Vcpu};
 use crate::kernel::api;
@@ -44,6 +45,7 @@ pub fn call(b: *mut Block, v: &mut Vcpu, args: &[usize; 6]) -> isize {
         },
         op::UNMERGE => {
             let end = a1.saturating_add(a2).min(paging::USER_END);
+            local::settle(a1 & !(PAGE - 1), end.saturating_add(PAGE - 1));
             v.unmap(a1 & !(PAGE - 1), end.saturating_add(PAGE - 1) & !(PAGE - 1));
             0
         }

@@ -1,7 +1,8 @@
 //! Exceptions of the guest: page faults are served from what Linux has mapped; all else becomes the signal that Linux
 //! would send.
 
-use super::paging::{self, Mapping, PAGE, USER_END};
+use super::local;
+use super::paging::{self, Mapping, PAGE, USER_END, bit};
 use super::signals::{self, Trap};
 use super::vcpu::Vcpu;
 use crate::kernel::block::{self, BLOCK_SIZE, Block, CHANNEL};
@@ -212,10 +213,11 @@ fn float_code(v: &mut Vcpu, vector: u8) -> i32 {
 
 /// `si_code` of SIGSEGV: nothing is mapped, or not for that.
 const SEGV_MAPERR: i32 = 1;
-const SEGV_ACCERR: i32 = 2;
+pub const SEGV_ACCERR: i32 = 2;
 
 /// What a page fault leaves in a signal frame.
-fn trap(at: usize, code: u64) -> Trap {
+#[must_use]
+pub fn trap(at: usize, code: u64) -> Trap {
     Trap {
         number: 14,
         error: code | error::USER,
@@ -233,6 +235,14 @@ fn page_fault(b: *mut Block, v: &mut Vcpu, at: usize, code: u64) {
         }
         let info = signals::info(signals::SIGSEGV, SEGV_MAPERR, at as u64);
         signals::raise(b, v, &info, trap(at, code | error::PRESENT), true);
+        return;
+    }
+    let entry = paging::entry(at);
+    if entry & bit::LAZY != 0 {
+        if fetch || write || entry & bit::PRESENT == 0 {
+            let info = signals::info(signals::SIGSEGV, SEGV_ACCERR, at as u64);
+            signals::raise(b, v, &info, trap(at, code), true);
+        }
         return;
     }
     let careful = v.careful != 0 && v.careful == v.regs.rip;
@@ -255,14 +265,13 @@ fn page_fault(b: *mut Block, v: &mut Vcpu, at: usize, code: u64) {
                 refuse(b, v, at, code);
                 return;
             }
-            let bits = paging::rights(m.write, m.execute);
             let page = at & !(PAGE - 1);
             let (from, to) = if careful {
                 (page, page + PAGE)
             } else {
                 (m.start, m.end)
             };
-            if let Err(why) = paging::fill(from, to, at, bits) {
+            if let Err(why) = paging::fill(from, to, at, m.bits()) {
                 report::fatal(why);
             }
             return;
@@ -290,6 +299,27 @@ fn page_fault(b: *mut Block, v: &mut Vcpu, at: usize, code: u64) {
     signals::raise(b, v, &info, trap(at, code), true);
 }
 
+/// An exception of the guest's kernel, where it may have one: at an access to the program's memory, or to what is read of the image. That is
+/// tried again if Linux allows it, else it is an answer.
+pub fn kernel(v: &mut Vcpu, vector: u8, error: u64) {
+    let at = v.fault as usize;
+    if vector == 14 && at < USER_END && paging::entry(at) & bit::LAZY == 0 {
+        let m = paging::mapping(at).map(|m| clip(&m, at));
+        let allowed = m.filter(|m| match error & (error::WRITE | error::FETCH) {
+            0 => m.read,
+            error::WRITE => m.write,
+            _ => m.execute,
+        });
+        if allowed.is_some_and(|m| paging::fill(m.start, m.end, at, m.bits()).is_ok()) {
+            return;
+        }
+    }
+    match local::guarded(v.regs.rip) {
+        Some(failed) => v.regs.rip = failed,
+        None => v.die("an exception in the kernel", isize::from(vector)),
+    }
+}
+
 /// Delivers the signal that Linux sent to the partner for the program's access.
 fn refuse(b: *mut Block, v: &mut Vcpu, at: usize, code: u64) {
     // Written by the signal's handler.
@@ -308,5 +338,6 @@ pub fn refused(v: &mut Vcpu) {
         v.die("Linux refuses an access again and again", 14);
     }
     v.careful = v.regs.rip;
+    local::settle(0, USER_END);
     v.unmap(0, USER_END);
 }

@@ -10,6 +10,7 @@ mod channel;
 mod descriptors;
 mod faults;
 mod gate;
+mod local;
 mod paging;
 mod partner;
 mod signals;
@@ -114,6 +115,7 @@ impl Machine for Kvm {
         overrides::apply(context);
         name_memory();
         v.signals = signals::State::new();
+        local::init(b, v, context.settings.local);
         v.xsave = [0; 4096];
         let (xcr0, xsave) = (vcpu::xcr0(), v.xsave.as_mut_ptr());
         // SAFETY: a page, aligned; the components are those that the processor has on.
@@ -267,6 +269,7 @@ fn remake(v: &mut Vcpu, fs: u64) -> Result<(), &'static str> {
     paging::adopt(vcpu::vm())?;
     paging::open_maps(descriptors::protect)?;
     v.create()?;
+    local::equip(block::current(), v);
     v.set_xsave();
     v.set_bases(fs);
     Ok(())

@@ -46,6 +46,11 @@ pub mod bit {
     pub const LARGE: u64 = 0x80;
     /// Not executable.
     pub const NX: u64 = 1 << 63;
+    /// Of those that processors leave to software: Linux has here private memory that may be read and written, so it would grant
+    /// any less than that, and that again.
+    pub const MINE: u64 = 1 << 10;
+    /// Likewise: the program may do less here than Linux knows of (module `local`). Goes with [`MINE`].
+    pub const LAZY: u64 = 1 << 11;
 }
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
@@ -262,9 +267,10 @@ fn leaf(at: usize, level: u32) -> Result<*mut u64, &'static str> {
     }
 }
 
-/// The entry of page `at` in its table, or the next address that may have one.
-fn find(at: usize) -> Result<*mut u64, usize> {
-    let mut table = ROOT.load(Ordering::Relaxed);
+/// The entry of page `at` in its table, or the next address that may have one. `alias` is 0, or [`ALIAS`] in the guest, which has its
+/// tables there.
+pub fn find(at: usize, alias: usize) -> Result<*mut u64, usize> {
+    let mut table = ROOT.load(Ordering::Relaxed) + alias;
     for l in (1..4).rev() {
         // SAFETY: an entry of a table of ours.
         let entry = unsafe { *(table as *mut u64).wrapping_add((at >> (12 + 9 * l)) & 511) };
@@ -272,7 +278,7 @@ fn find(at: usize) -> Result<*mut u64, usize> {
             let size = 1usize << (12 + 9 * l);
             return Err((at & !(size - 1)) + size);
         }
-        table = at_physical(entry);
+        table = at_physical(entry) + alias;
     }
     Ok((table as *mut u64).wrapping_add((at >> 12) & 511))
 }
@@ -287,7 +293,7 @@ fn for_tables(
     let mut at = from & !(PAGE - 1);
     let to = to.min(USER_END);
     while at < to {
-        at = match find(at) {
+        at = match find(at, 0) {
             Err(next) => next,
             Ok(first) => {
                 let end = ((at & !(PIECE - 1)) + PIECE).min(to);
@@ -370,7 +376,9 @@ fn fill_piece(
         // SAFETY: entries of one table of ours; the lock is held. A piece lies in one window.
         unsafe {
             let entry = first.add(i);
-            if *entry & ENTRY_OWNED != 0 && needed != Some(from + i * PAGE) {
+            if *entry & ENTRY_OWNED != 0 && needed != Some(from + i * PAGE)
+                || *entry & bit::LAZY != 0
+            {
                 continue;
             }
             entry.write_volatile((page + (i * PAGE) as u64) | bits | bit::PRESENT | bit::SEEN);
@@ -436,6 +444,119 @@ pub fn collect(from: usize, to: usize, job: &mut Job) -> (Option<usize>, usize) 
     (more, n)
 }
 
+/// A page of the kernel's, zeroed, that the guest may write at its alias; never given back.
+///
+/// # Errors
+/// Why there is none.
+pub fn kernel_page() -> Result<usize, &'static str> {
+    let _guard = LOCK.take();
+    new_table()
+}
+
+/// Maps the pages of the object `of` at their alias, with entry bits `bits`.
+///
+/// # Errors
+/// Why that cannot be.
+pub fn map_object<T>(of: *const T, bits: u64) -> Result<(), &'static str> {
+    let at = of as usize;
+    for page in (at & !(PAGE - 1)..at + size_of::<T>()).step_by(PAGE) {
+        map_alias(page, bits)?;
+    }
+    Ok(())
+}
+
+/// Maps what is executed and what is only read of the kernel's image at its alias.
+///
+/// # Errors
+/// Why that cannot be.
+pub fn map_image() -> Result<(), &'static str> {
+    crate::kernel::constant()
+        .step_by(PAGE)
+        .try_for_each(|page| map_alias(page, bit::USER))
+}
+
+/// Where the 2 MiB piece that contains `at` ends.
+#[must_use]
+pub fn piece_end(at: usize) -> usize {
+    (at & !(PIECE - 1)) + PIECE
+}
+
+/// Maps what the guest needs to walk its tables.
+///
+/// # Errors
+/// Why that cannot be.
+pub fn map_own() -> Result<(), &'static str> {
+    map_object(&raw const ROOT, bit::NX)?;
+    map_object(&raw const ADDRESSES, bit::NX)
+}
+
+/// True if the entries of all of `from..to` are there and are the kernel's to change ([`bit::MINE`]).
+#[must_use]
+pub fn all_mine(from: usize, to: usize) -> bool {
+    let _guard = LOCK.take();
+    let mut mine = 0;
+    for_tables(from, to, |first, count| {
+        // SAFETY: entries of one table of ours; the lock is held.
+        let is = |i: &usize| unsafe { first.add(*i).read_volatile() } & bit::MINE != 0;
+        mine += (0..count).filter(is).count();
+        true
+    });
+    mine == (to - from) / PAGE
+}
+
+/// The entry of page `at`; 0: none.
+#[must_use]
+pub fn entry(at: usize) -> u64 {
+    let _guard = LOCK.take();
+    // SAFETY: an entry of a table of ours; the lock is held.
+    find(at, 0).map_or(0, |entry| unsafe { entry.read_volatile() })
+}
+
+/// The first pages of `from..to` of which Linux does not know what the program may do, as far as that is the same for all of them, and
+/// one of their entries.
+#[must_use]
+pub fn lazy(from: usize, to: usize) -> Option<(core::ops::Range<usize>, u64)> {
+    let _guard = LOCK.take();
+    let mut at = from & !(PAGE - 1);
+    let mut found: Option<(core::ops::Range<usize>, u64)> = None;
+    while at < to.min(USER_END) {
+        let (entry, next) = match find(at, 0) {
+            // SAFETY: an entry of a table of ours; the lock is held.
+            Ok(entry) => (unsafe { entry.read_volatile() }, at + PAGE),
+            Err(next) => (0, next),
+        };
+        match &mut found {
+            None if entry & bit::LAZY != 0 => found = Some((at..next, entry)),
+            Some((run, of))
+                if run.end == at
+                    && entry & bit::LAZY != 0
+                    && entry & bit::PRESENT == *of & bit::PRESENT =>
+            {
+                run.end = next;
+            }
+            Some(_) => break,
+            None => {}
+        }
+        at = next;
+    }
+    found
+}
+
+/// Linux knows now what the program may do with the pages of `range`.
+pub fn known(range: &core::ops::Range<usize>) {
+    let _guard = LOCK.take();
+    for_tables(range.start, range.end, |first, count| {
+        for i in 0..count {
+            // SAFETY: entries of one table of ours; the lock is held, and no virtual CPU runs.
+            unsafe {
+                let entry = first.add(i);
+                entry.write_volatile(entry.read_volatile() & !(bit::LAZY | bit::MINE));
+            }
+        }
+        true
+    });
+}
+
 /// A mapping of the process, as Linux has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mapping {
@@ -449,6 +570,17 @@ pub struct Mapping {
     pub write: bool,
     /// It may be executed.
     pub execute: bool,
+    /// What is written there is the process's alone.
+    pub private: bool,
+}
+
+impl Mapping {
+    /// Bits of its entries.
+    #[must_use]
+    pub fn bits(&self) -> u64 {
+        let mine = self.private && self.read && self.write && !self.execute;
+        rights(self.write, self.execute) | if mine { bit::MINE } else { 0 }
+    }
 }
 
 /// `struct procmap_query` (Linux 6.11, `include/uapi/linux/fs.h`).
@@ -531,6 +663,7 @@ pub fn mapping(at: usize) -> Option<Mapping> {
             read: q.vma_flags & 1 != 0,
             write: q.vma_flags & 2 != 0,
             execute: q.vma_flags & 4 != 0,
+            private: q.vma_flags & 8 == 0,
         }),
         r if r == raw::err(errno::ENOENT) => None,
         // A Linux that does not know the query has the list as text.
@@ -601,13 +734,14 @@ fn parse(line: &[u8]) -> Option<Mapping> {
     };
     let start = number(line, b'-')?;
     let end = number(line, b' ')?;
-    let rights = line.get(i..i + 3)?;
+    let rights = line.get(i..i + 4)?;
     Some(Mapping {
         start,
         end,
         read: rights[0] == b'r',
         write: rights[1] == b'w',
         execute: rights[2] == b'x',
+        private: rights[3] == b'p',
     })
 }
 
@@ -619,7 +753,9 @@ mod tests {
     fn lines() {
         let m = parse(b"7f12a000-7f12b000 r-xp 00000000 08:01 1 /bin/x").unwrap();
         assert_eq!((m.start, m.end), (0x7f12_a000, 0x7f12_b000));
-        assert!(m.read && !m.write && m.execute);
+        assert!(m.read && !m.write && m.execute && m.private);
+        let m = parse(b"12000-13000 rw-s 00000000 00:00 0").unwrap();
+        assert!(m.read && m.write && !m.execute && !m.private);
         assert_eq!(parse(b""), None);
         assert_eq!(parse(b"12-"), None);
         assert_eq!(parse(b"xx-yy rw-p"), None);

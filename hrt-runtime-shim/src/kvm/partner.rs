@@ -2,10 +2,10 @@
 //! pointers by the thread that the program takes for its own; some take work of the kernel's before or after.
 
 use super::descriptors::{self, CLOSED};
-use super::paging::{self, PAGE};
+use super::paging::{self, PAGE, bit};
 use super::signals::{self, KEPT};
 use super::vcpu::{self, Exit, Vcpu};
-use super::{channel, faults, threads};
+use super::{channel, faults, local, threads};
 use crate::kernel::asm::int80;
 use crate::kernel::block::{self, Block};
 use crate::kernel::slots::{self, Slot};
@@ -20,15 +20,18 @@ pub extern "C" fn work(b: *mut Block) -> ! {
     loop {
         // SAFETY: the calling thread's own virtual CPU; borrowed anew for each turn.
         let v = unsafe { &mut *vcpu::of(b) };
-        if v.signals.pending.load(Ordering::Acquire) != 0 {
+        if v.signals.pending.load(Ordering::Acquire) != 0 && !vcpu::in_kernel(&v.regs) {
             signals::deliver_pending(b, v);
             continue;
         }
-        match v.run() {
+        let exit = v.run();
+        local::settle_mask(b, v);
+        match exit {
             Exit::Syscall => syscall(b, v),
             Exit::Vector { vector, error } => faults::exception(b, v, vector, error),
             Exit::Refused => faults::refused(v),
             Exit::Interrupted => {}
+            Exit::Kernel { vector, error } => faults::kernel(v, vector, error),
         }
     }
 }
@@ -42,6 +45,10 @@ fn syscall(b: *mut Block, v: &mut Vcpu) {
         // SAFETY: data of a slot that executes is complete.
         v.regs.rip = unsafe { (*slot.site()).ret } as u64;
         channel::missed(b, number);
+        // SAFETY: the calling thread's own block.
+        if unsafe { (*b).channel } != 0 {
+            local::settle(0, paging::USER_END);
+        }
         slot.program_counter(slot.syscall(), rax)
     } else {
         TRAPS.fetch_add(1, Ordering::Relaxed);
@@ -72,6 +79,10 @@ fn syscall(b: *mut Block, v: &mut Vcpu) {
     if returns && !kept {
         signals::sigreturn(b, v);
         return;
+    }
+    let kept = kept || number == nr::MPROTECT && local::prepare(args[0], args[1], args[2]);
+    if !kept {
+        local::before(number, &args);
     }
     let result = match policy::class(number) {
         _ if kept => KEPT,
@@ -156,6 +167,13 @@ fn mediate(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isi
             None => forward(v, number, args),
         },
         nr::RT_SIGACTION => signals::sigaction(a0, a1, a2, a3),
+        nr::RT_SIGPROCMASK => {
+            let r = forward(v, number, args);
+            if r == 0 && a1 != 0 {
+                local::mask_changed(b, a0, user::get(a1));
+            }
+            r
+        }
         nr::SIGALTSTACK => block::sigaltstack(b, a0, a1, v.regs.rsp as usize, || ()),
         nr::RT_SIGSUSPEND => waiting(v, number, args, a0, a1),
         nr::PPOLL => waiting(v, number, args, a3, a4),
@@ -169,8 +187,12 @@ fn mediate(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isi
         }
         nr::CLONE | nr::FORK | nr::VFORK => threads::clone(b, v, number, args),
         nr::CLONE3 => threads::clone3(b, v, a0, a1).unwrap_or_else(|| forward(v, number, args)),
-        nr::EXIT => threads::exit(b, v, a0, || observe::report(b)),
+        nr::EXIT => {
+            local::tell();
+            threads::exit(b, v, a0, || observe::report(b))
+        }
         nr::EXIT_GROUP => {
+            local::tell();
             if children::shares(b) {
                 return threads::exit(b, v, a0, || ());
             }
@@ -230,7 +252,12 @@ fn protect(v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isize {
     if r != KEPT {
         let plain = r == 0 && rights & READ_WRITE != 0 && rights & !(READ_WRITE | prot::EXEC) == 0;
         if plain && !faults::kernels(start, to) {
-            let bits = entry_bits(rights);
+            let whole = |m: &paging::Mapping| start >= m.start && to <= m.end;
+            let known = local::on()
+                .then(|| paging::mapping(start))
+                .flatten()
+                .filter(whole);
+            let bits = known.map_or(entry_bits(rights), |m| m.bits());
             v.change(start, to, bits);
             paging::fill_ahead(start, to, bits);
         } else {
@@ -258,7 +285,9 @@ fn mmap(v: &mut Vcpu, args: &[usize; 6]) -> isize {
     }
     let usable = rights & READ_WRITE != 0 && flags & map::GROWSDOWN == 0;
     if usable && !faults::kernels(start, to) {
-        paging::fill_ahead(start, to, entry_bits(rights));
+        let mine = rights == READ_WRITE && flags & map::PRIVATE != 0;
+        let bits = entry_bits(rights) | if mine { bit::MINE } else { 0 };
+        paging::fill_ahead(start, to, bits);
     }
     r
 }
@@ -273,7 +302,8 @@ fn brk(v: &mut Vcpu, args: &[usize; 6]) -> isize {
         if now < was {
             v.change(end(now, 0), end(was, 0), 0);
         } else if was != 0 {
-            paging::fill_ahead(end(was, 0), end(now, 0), paging::rights(true, false));
+            let bits = paging::rights(true, false) | bit::MINE;
+            paging::fill_ahead(end(was, 0), end(now, 0), bits);
         }
     }
     r
@@ -346,6 +376,7 @@ fn alone(v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isize {
 /// without the kernel.
 fn jail(v: &mut Vcpu, number: usize, args: &[usize; 6], strict: bool, program: usize) -> isize {
     memory::retire();
+    local::retire();
     let allows = jail::allows(strict, program);
     let needed = [
         nr::IOCTL,

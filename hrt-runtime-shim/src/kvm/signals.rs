@@ -7,10 +7,11 @@
 
 use super::channel::{self, Place};
 use super::faults;
+use super::local;
 use super::vcpu::{self, Vcpu};
 use crate::kernel::actions::{self, NO_ACTION, SIG_DFL, SIG_IGN, die_by, flag, raw_sigaction};
 use crate::kernel::asm::hrt_restorer;
-use crate::kernel::block::{self, Block};
+use crate::kernel::block::{self, AltStack, Block};
 use crate::kernel::slots::Slot;
 use crate::kernel::{Action, patch, user};
 use crate::raw::{self, errno, nr};
@@ -54,7 +55,7 @@ pub struct State {
     /// The mask that a call has put in place while it waits (sigsuspend(2) and its like).
     pub waiting: Option<u64>,
     /// What the last exception was.
-    last: Trap,
+    pub last: Trap,
 }
 
 unsafe extern "C" {
@@ -160,7 +161,9 @@ pub unsafe fn call(v: &mut Vcpu, number: u64, args: &[usize; 6]) -> isize {
 /// Word of a ucontext that holds RIP.
 const UC_RIP: usize = 5 + 16;
 /// Word of a ucontext that holds the mask.
-const UC_MASK: usize = 37;
+pub const UC_MASK: usize = 37;
+/// Signals that no mask blocks: SIGKILL and SIGSTOP.
+pub const NEVER_BLOCKED: u64 = 1 << 8 | 1 << 18;
 
 /// A signal came to the partner.
 ///
@@ -307,6 +310,9 @@ pub fn sigaction(sig: usize, new: usize, old: usize, size: usize) -> isize {
         told = wrap(&action);
     }
     let mut previous = NO_ACTION;
+    if new != 0 {
+        local::action_changes(sig);
+    }
     let new = if new == 0 {
         core::ptr::null()
     } else {
@@ -337,7 +343,30 @@ pub fn deliver_pending(b: *mut Block, v: &mut Vcpu) {
     v.stop(false);
     program_context(b, v);
     let last = v.signals.last;
-    raw::set_sigmask(deliver(b, v, &info, &action, mask, base, last));
+    let mask = deliver(b, v, &info, &action, mask, base, last);
+    raw::set_sigmask(mask);
+    local::mask_is(b, Some(mask));
+}
+
+/// The program's mask becomes `mask`, while all signals are blocked: what Linux is to have then; `None` if a signal waits to be brought.
+pub fn remask(b: *mut Block, v: &mut Vcpu, mask: u64) -> Option<u64> {
+    let s = &mut v.signals;
+    if s.pending.load(Ordering::Acquire) == 0 {
+        return Some(mask);
+    }
+    // SAFETY: a field of ours, written by `arrived`.
+    let info = unsafe { (&raw const s.info).read_volatile() };
+    let sig = info[0] as u32 as usize;
+    if mask >> (sig - 1) & 1 == 0 {
+        s.mask = mask;
+        return None;
+    }
+    // It has come too early.
+    s.pending.store(0, Ordering::Relaxed);
+    v.stop(false);
+    // SAFETY: the calling thread's own block; a signal to ourselves.
+    unsafe { actions::send_again(b, sig, info.as_ptr().cast()) };
+    Some(mask)
 }
 
 /// A context inside a call slot or the channel becomes that of the program.
@@ -371,7 +400,11 @@ fn program_context(b: *mut Block, v: &mut Vcpu) {
 pub fn raise(b: *mut Block, v: &mut Vcpu, info: &Info, trap: Trap, again: bool) {
     v.signals.last = trap;
     let sig = info[0] as u32 as usize;
+    let version = local::action_version();
     let action = action(sig);
+    if sig == SIGSEGV {
+        local::learn(&action, version);
+    }
     // None may come between the frame and the handler's mask.
     let held = raw::set_sigmask(raw::ALL_SIGNALS);
     let pending = v.signals.pending.load(Ordering::Acquire) != 0;
@@ -386,6 +419,7 @@ pub fn raise(b: *mut Block, v: &mut Vcpu, info: &Info, trap: Trap, again: bool) 
         if again && matches!(sig, SIGSEGV | SIGBUS | SIGFPE | SIGILL) {
             // The instruction, executed outside of the VM, ends the process with all that Linux can tell about it.
             put_back(sig, &NO_ACTION);
+            local::settle(0, super::paging::USER_END);
             raw::set_sigmask(mask & !(1 << (sig - 1)));
             super::partner::leave(v);
         }
@@ -398,17 +432,117 @@ pub fn raise(b: *mut Block, v: &mut Vcpu, info: &Info, trap: Trap, again: bool) 
     if pending {
         // This one comes first, and that one when its handler is about to begin.
         v.signals.mask = mask;
+        local::mask_is(b, None);
     } else {
         raw::set_sigmask(mask);
+        local::mask_is(b, Some(mask));
     }
 }
 
+/// Bytes of a ucontext and of a siginfo.
+pub const CONTEXT: usize = 304;
+const INFO: usize = 128;
 /// Bytes of `struct rt_sigframe`: return address, ucontext, siginfo.
-const FRAME: usize = 8 + 304 + 128;
+const FRAME: usize = 8 + CONTEXT + INFO;
 /// Word of the frame where the ucontext's general registers begin.
 const GREGS: usize = 1 + 5;
 const FP_XSTATE_MAGIC1: u32 = 0x4650_5853;
 const FP_XSTATE_MAGIC2: u32 = 0x4650_5845;
+/// Flags that a handler begins without: RF, DF, TF.
+pub const CLEARED: u64 = 0x1_0500;
+
+/// Where a signal's frame lies on the program's stack.
+pub struct Spot {
+    /// The vector state.
+    pub state: usize,
+    /// `struct rt_sigframe`.
+    pub frame: usize,
+}
+
+impl Spot {
+    /// The address of the siginfo.
+    #[must_use]
+    pub fn info(&self) -> usize {
+        self.context() + CONTEXT
+    }
+
+    /// The address of the ucontext.
+    #[must_use]
+    pub fn context(&self) -> usize {
+        self.frame + 8
+    }
+}
+
+/// Where a frame with `size` bytes of vector state lies for a program whose stack pointer is `rsp`.
+#[must_use]
+pub fn place(rsp: usize, action: &Action, alt: &AltStack, size: usize) -> Spot {
+    let other =
+        action.flags & flag::ONSTACK != 0 && alt.flags & block::SS_DISABLE == 0 && !alt.holds(rsp);
+    let top = if other {
+        alt.sp + alt.size
+    } else {
+        rsp.wrapping_sub(128) // the red zone
+    };
+    let state = top.wrapping_sub(size + 4) & !63;
+    let frame = (state.wrapping_sub(FRAME) & !15).wrapping_sub(8);
+    Spot { state, frame }
+}
+
+/// What Linux writes beside `size` bytes of vector state: `struct _fpx_sw_bytes` at byte 464, and the word behind all of it.
+#[must_use]
+pub fn description(size: usize, components: u64) -> ([u64; 6], u32) {
+    let first = u64::from(FP_XSTATE_MAGIC1) | (size as u64 + 4) << 32;
+    ([first, components, size as u64, 0, 0, 0], FP_XSTATE_MAGIC2)
+}
+
+/// The words of the frame. `registers` are those from r8 to rflags as a ucontext has them, `saved` is the mask that it keeps.
+#[must_use]
+pub fn words(
+    registers: &[u64; 18],
+    action: &Action,
+    alt: &AltStack,
+    info: &Info,
+    saved: u64,
+    trap: &Trap,
+    state: usize,
+) -> [u64; FRAME / 8] {
+    let mut frame = [0u64; FRAME / 8];
+    frame[0] = action.restorer as u64;
+    frame[1] = 7; // UC_FP_XSTATE | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS
+    frame[3] = alt.sp as u64;
+    frame[4] = u64::from(alt.flags as u32);
+    frame[5] = alt.size as u64;
+    frame[GREGS..GREGS + 18].copy_from_slice(registers);
+    frame[GREGS + 18..GREGS + 24].copy_from_slice(&[
+        0x33 | 0x2b << 48, // cs, gs, fs, ss
+        trap.error,
+        trap.number,
+        saved,
+        trap.cr2,
+        state as u64,
+    ]);
+    frame[1 + UC_MASK] = saved;
+    frame[39..55].copy_from_slice(info);
+    frame
+}
+
+/// The mask in a handler of `sig`, which is entered with `mask`.
+#[must_use]
+pub fn handler_mask(sig: usize, action: &Action, mask: u64) -> u64 {
+    let own = if action.flags & flag::NODEFER == 0 {
+        1 << (sig - 1)
+    } else {
+        0
+    };
+    mask | action.mask | own
+}
+
+/// The flags `now` with those that a frame gives back (FIX_EFLAGS of Linux, `arch/x86/kernel/signal_64.c`).
+#[must_use]
+pub fn flags(of_frame: u64, now: u64) -> u64 {
+    const FLAGS: u64 = 0x5_0dd5;
+    of_frame & FLAGS | now & !FLAGS
+}
 
 /// Builds the frame and points the program to the handler; returns the handler's mask. `saved` is what the frame keeps.
 fn deliver(
@@ -423,72 +557,30 @@ fn deliver(
     let sig = info[0] as u32 as usize;
     // SAFETY: the calling thread's own block.
     let alt = unsafe { (*b).alt };
-    let rsp = v.regs.rsp as usize;
-    let top = if action.flags & flag::ONSTACK != 0
-        && alt.flags & block::SS_DISABLE == 0
-        && !alt.holds(rsp)
-    {
-        alt.sp + alt.size
-    } else {
-        rsp.wrapping_sub(128) // the red zone
-    };
     let size = vcpu::state_size();
-    let state = top.wrapping_sub(size + 4) & !63;
-    let at = (state.wrapping_sub(FRAME) & !15).wrapping_sub(8);
+    let to = place(v.regs.rsp as usize, action, &alt, size);
+    local::settle(to.frame, to.state.saturating_add(size + 4));
 
     v.get_xsave();
-    let put = |x: &mut [u8; 4096], at: usize, value: &[u8]| {
-        x[at..at + value.len()].copy_from_slice(value);
-    };
+    let (described, end) = description(size, vcpu::xcr0());
     let x = &mut v.xsave;
-    x[464..512].fill(0);
-    put(x, 464, &FP_XSTATE_MAGIC1.to_le_bytes());
-    put(x, 468, &(size as u32 + 4).to_le_bytes());
-    put(x, 472, &vcpu::xcr0().to_le_bytes());
-    put(x, 480, &(size as u32).to_le_bytes());
-    put(x, size, &FP_XSTATE_MAGIC2.to_le_bytes());
+    for (to, word) in x[464..512].chunks_exact_mut(8).zip(described) {
+        to.copy_from_slice(&word.to_le_bytes());
+    }
+    x[size..size + 4].copy_from_slice(&end.to_le_bytes());
 
     let r = &v.regs;
-    let mut frame = [0u64; FRAME / 8];
-    frame[0] = action.restorer as u64;
-    frame[1] = 7; // UC_FP_XSTATE | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS
-    frame[3] = alt.sp as u64;
-    frame[4] = u64::from(alt.flags as u32);
-    frame[5] = alt.size as u64;
     let registers = [
-        r.r8,
-        r.r9,
-        r.r10,
-        r.r11,
-        r.r12,
-        r.r13,
-        r.r14,
-        r.r15,
-        r.rdi,
-        r.rsi,
-        r.rbp,
-        r.rbx,
-        r.rdx,
-        r.rax,
-        r.rcx,
-        r.rsp,
-        r.rip,
-        r.rflags,
-        0x33 | 0x2b << 48, // cs, gs, fs, ss
-        trap.error,
-        trap.number,
-        saved,
-        trap.cr2,
-        state as u64,
+        r.r8, r.r9, r.r10, r.r11, r.r12, r.r13, r.r14, r.r15, r.rdi, r.rsi, r.rbp, r.rbx, r.rdx,
+        r.rax, r.rcx, r.rsp, r.rip, r.rflags,
     ];
-    frame[GREGS..GREGS + registers.len()].copy_from_slice(&registers);
-    frame[1 + UC_MASK] = saved;
-    frame[39..55].copy_from_slice(info);
+    let frame = words(&registers, action, &alt, info, saved, &trap, to.state);
 
-    let write = |v: &Vcpu| user::put(at, &frame) && user::write(state, &v.xsave[..size + 4]);
+    let write =
+        |v: &Vcpu| user::put(to.frame, &frame) && user::write(to.state, &v.xsave[..size + 4]);
     // What fails at first may be a stack that has yet to grow.
-    let written =
-        action.flags & flag::RESTORER != 0 && (write(v) || faults::touch(at, true) && write(v));
+    let written = action.flags & flag::RESTORER != 0
+        && (write(v) || faults::touch(to.frame, true) && write(v));
     if !written {
         // There is no room on the program's stack.
         die_by(SIGSEGV);
@@ -497,27 +589,21 @@ fn deliver(
     v.xsave = [0; 4096];
     initial_state(&mut v.xsave);
     v.set_xsave();
-    let uc = at as u64 + 8;
     let r = &mut v.regs;
     r.rdi = sig as u64;
-    r.rsi = uc + 304;
-    r.rdx = uc;
+    r.rsi = to.info() as u64;
+    r.rdx = to.context() as u64;
     r.rax = 0;
-    r.rsp = at as u64;
+    r.rsp = to.frame as u64;
     r.rip = action.handler as u64;
-    r.rflags &= !0x1_0500; // RF, DF, TF
+    r.rflags &= !CLEARED;
     // SAFETY: the calling thread's own block.
     unsafe { (*b).signals.fetch_add(1, Ordering::Relaxed) };
-    let own = if action.flags & flag::NODEFER == 0 {
-        1 << (sig - 1)
-    } else {
-        0
-    };
-    base | action.mask | own
+    handler_mask(sig, action, base)
 }
 
 /// Vector state as a program starts with it (`struct kvm_xsave` of zeros).
-pub fn initial_state(x: &mut [u8; 4096]) {
+pub fn initial_state(x: &mut [u8]) {
     x[0..2].copy_from_slice(&0x37fu16.to_le_bytes());
     x[24..28].copy_from_slice(&0x1f80u32.to_le_bytes());
 }
@@ -535,10 +621,8 @@ pub fn sigreturn(b: *mut Block, v: &mut Vcpu) {
         u64::from_le_bytes(w)
     };
     let g = |i: usize| word(5 + i);
-    // FIX_EFLAGS of Linux (`arch/x86/kernel/signal_64.c`).
-    const FLAGS: u64 = 0x5_0dd5;
     let r = &mut v.regs;
-    let rflags = g(17) & FLAGS | r.rflags & !FLAGS;
+    let rflags = flags(g(17), r.rflags);
     *r = super::wire::Regs {
         r8: g(0),
         r9: g(1),
@@ -574,7 +658,9 @@ pub fn sigreturn(b: *mut Block, v: &mut Vcpu) {
             (*b).alt = alt;
         }
     }
-    raw::set_sigmask(word(UC_MASK));
+    let mask = word(UC_MASK) & !NEVER_BLOCKED;
+    raw::set_sigmask(mask);
+    local::mask_is(b, Some(mask));
 }
 
 fn restore_state(v: &mut Vcpu, at: usize) -> bool {

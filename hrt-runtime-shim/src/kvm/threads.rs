@@ -4,6 +4,7 @@
 //! tables of both. The child of a fork makes a VM of its own, since a VM belongs to one address space.
 
 use super::channel;
+use super::local;
 use super::paging;
 use super::partner;
 use super::signals::KEPT;
@@ -153,6 +154,8 @@ fn prepare(v: &Vcpu, fs: u64) -> Option<*mut Block> {
     } else {
         c.reset(fs);
     }
+    local::equip(child, c);
+    local::mask_is(child, None);
     c.xsave = v.xsave;
     c.set_xsave();
     Some(child)
@@ -193,6 +196,7 @@ fn copy(
         // SAFETY: the calling thread's own block.
         unsafe { children::copied(b) };
         channel::after_fork(b);
+        local::after_fork();
         if stack != 0 {
             v.regs.rsp = stack as u64;
         }

@@ -5,13 +5,14 @@
 
 use super::descriptors;
 use super::gate::{self, port};
+use super::local;
 use super::paging::{self, ALIAS, JOB_SIZE, Job, PAGE, bit};
 use super::wire::{
     self, Cpuid, CpuidEntry, DeviceAttr, Msr, Msrs, Regs, Run, Segment, Sregs, Xcr, Xcrs, exit,
     request,
 };
 use crate::kernel::block::{BLOCK_SIZE, Block, KERNEL_STACK, SIGNAL_STACK};
-use crate::kernel::{observe, user};
+use crate::kernel::{IMAGE, IMAGE_SIZE, observe, user};
 use crate::raw::{self, errno, nr};
 use crate::report;
 use core::arch::x86_64::CpuidResult;
@@ -69,6 +70,13 @@ pub enum Exit {
     Interrupted,
     /// Linux refused an access of the guest.
     Refused,
+    /// An exception of the guest's kernel, at whose registers the virtual CPU is then.
+    Kernel {
+        /// Its number.
+        vector: u8,
+        /// Its error code, or 0.
+        error: u64,
+    },
 }
 
 /// The program has executed an instruction that is not for it (#GP).
@@ -134,6 +142,9 @@ static STATE_SIZE: AtomicUsize = AtomicUsize::new(0);
 static RING: AtomicU8 = AtomicU8::new(3);
 /// Whether `syscall` leaves the program's privilege level: 0: not seen yet, 1: it does not, 2: it does.
 static SYSCALL_LEVEL: AtomicU8 = AtomicU8::new(0);
+
+/// The register that holds where `syscall` leads.
+const LSTAR: u32 = 0xc000_0082;
 
 /// Selectors, as Linux has them (`arch/x86/include/asm/segment.h`).
 mod selector {
@@ -214,6 +225,20 @@ fn alias(f: unsafe extern "C" fn()) -> u64 {
 /// True if the virtual CPU executes the kernel's part.
 fn in_gate(rip: u64) -> bool {
     (alias(gate::hrt_gate_start)..alias(gate::hrt_gate_end)).contains(&rip)
+}
+
+/// True if the virtual CPU executes the kernel's part: the gate, or what that calls on a stack of the kernel's. Compiled code calls some
+/// functions by their absolute address, which is not that of the alias.
+#[must_use]
+pub fn in_kernel(regs: &Regs) -> bool {
+    let rip = regs.rip as usize;
+    let image = IMAGE.load(Ordering::Relaxed);
+    let holds = |at: usize| (image..image + IMAGE_SIZE.load(Ordering::Relaxed)).contains(&at);
+    if rip < ALIAS {
+        holds(rip) && regs.rsp as usize >= ALIAS
+    } else {
+        holds(rip - ALIAS)
+    }
 }
 
 /// The ring of the program.
@@ -536,10 +561,10 @@ impl Vcpu {
             count: 4,
             padding: 0,
             entries: [
-                msr(0xc000_0081, star),                          // STAR
-                msr(0xc000_0082, alias(gate::hrt_gate_syscall)), // LSTAR
-                msr(0xc000_0084, 0x4_7700),                      // FMASK, as Linux has it
-                msr(0x277, 0x0007_0406_0007_0406),               // PAT, likewise its reset value
+                msr(0xc000_0081, star), // STAR
+                msr(LSTAR, alias(gate::hrt_gate_syscall)),
+                msr(0xc000_0084, 0x4_7700), // FMASK, as Linux has it
+                msr(0x277, 0x0007_0406_0007_0406), // PAT, likewise its reset value
                 msr(0, 0),
             ],
         };
@@ -562,6 +587,30 @@ impl Vcpu {
         // SAFETY: the structure that KVM shares.
         unsafe { (*self.run).valid_regs = wire::SYNC_REGS };
         Ok(())
+    }
+
+    /// Lets `syscall` lead to the guest's kernel; false if that cannot be.
+    pub fn serve_calls(&mut self) -> bool {
+        let none = Msr {
+            index: 0,
+            reserved: 0,
+            data: 0,
+        };
+        let mut msrs = Msrs {
+            count: 1,
+            padding: 0,
+            entries: [none; 5],
+        };
+        msrs.entries[0].index = LSTAR;
+        msrs.entries[0].data = alias(gate::hrt_gate_call);
+        self.request(request::SET_MSRS, &raw mut msrs) == 1
+    }
+
+    /// Lets the guest's kernel leave the guest before it goes back to the program.
+    fn stop_guest(&mut self, on: bool) {
+        let b = (core::ptr::from_mut(self) as usize - SIGNAL_STACK) as *mut Block;
+        // SAFETY: the block that this lies in.
+        unsafe { (*b).guest_stop.store(u32::from(on), Ordering::Relaxed) };
     }
 
     /// The system registers.
@@ -666,7 +715,7 @@ impl Vcpu {
             let r = self.enter();
             if r != 0 {
                 if r == raw::err(errno::EINTR) || r == raw::err(errno::EAGAIN) {
-                    if !in_gate(run.regs.rip) {
+                    if !in_kernel(&run.regs) {
                         self.regs = run.regs;
                         self.level = true;
                         return Exit::Interrupted;
@@ -675,12 +724,23 @@ impl Vcpu {
                         // The program has not been entered.
                         return Exit::Interrupted;
                     }
-                    // On its way out: that comes first.
+                    // On its way out: that comes first. Or on its way back, which is to end outside.
+                    self.stop_guest(true);
+                    let back = alias(gate::hrt_gate_back)..alias(gate::hrt_gate_back_end);
+                    if back.contains(&run.regs.rip) {
+                        run.regs.rip = back.start;
+                        run.dirty_regs |= wire::SYNC_REGS;
+                    }
                     run.immediate_exit = 0;
                     continue;
                 }
                 if r == raw::err(errno::EFAULT) {
-                    if in_gate(run.regs.rip) {
+                    if let Some(failed) = local::guarded(run.regs.rip) {
+                        run.regs.rip = failed;
+                        run.dirty_regs |= wire::SYNC_REGS;
+                        continue;
+                    }
+                    if in_kernel(&run.regs) {
                         self.die("Linux refuses the kernel's own memory", r);
                     }
                     self.regs = run.regs;
@@ -689,8 +749,22 @@ impl Vcpu {
                 }
                 self.die("KVM_RUN fails", r);
             }
+            self.stop_guest(false);
             return match (run.exit_reason, run.size, run.port) {
                 (exit::IO, ..) if !in_gate(run.regs.rip) => self.refuse_port(),
+                (exit::IO, 4, port::BOUNDARY) => {
+                    let frame = (run.regs.rsp as usize - ALIAS) as *const [u64; 5];
+                    // SAFETY: the gate's frame, on the stack of the guest's kernel.
+                    let [rip, _, rflags, rsp, _] = unsafe { *frame };
+                    self.regs = Regs {
+                        rip,
+                        rflags: program_flags(rflags),
+                        rsp,
+                        ..run.regs
+                    };
+                    self.level = true;
+                    Exit::Interrupted
+                }
                 (exit::IO, 4, port::SYSCALL) => {
                     self.syscall_level();
                     self.regs = run.regs;
@@ -783,11 +857,11 @@ impl Vcpu {
             self.level = false;
             return Exit::Vector { vector, error };
         }
-        if in_gate(self.regs.rip) {
-            self.die("an exception in the kernel", isize::from(vector));
+        self.level = ring == 0;
+        if in_kernel(&self.regs) {
+            return Exit::Kernel { vector, error };
         }
         observe::RING.store(ring, Ordering::Relaxed);
-        self.level = ring == 0;
         if ring == 0 && self.by_instruction(vector, error) {
             if vector == 14 {
                 self.regs.rax = error;
@@ -975,7 +1049,11 @@ impl Vcpu {
         );
         // The kernel's part is executed at its alias.
         let rip = r.rip as usize;
-        let rip = if in_gate(r.rip) { rip - ALIAS } else { rip };
+        let rip = if rip >= ALIAS && in_kernel(r) {
+            rip - ALIAS
+        } else {
+            rip
+        };
         report::backtrace(out, "guest", Some(rip), r.rbp as usize);
         // All that there is after a shutdown on a processor that loses the state with it.
         let p = &self.regs;

@@ -1,5 +1,9 @@
 //@ variants: dynamic-pie static
 //@ stats: signals >= 10000
+//@ ring0-stats: guest.faults >= 9000
+//@ ring0-stats: guest.returns >= 9000
+//@ ring0-stats: guest.protections >= 9000
+//@ ring0-stats: exits <= 1500
 // As generational collectors do: pages protected, 10,000 write faults, each unprotected by the handler and retried.
 #include "check.h"
 enum { PAGES = 500, ROUNDS = 20 };

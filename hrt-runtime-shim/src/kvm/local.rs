@@ -1,0 +1,774 @@
+//! What the guest's kernel serves itself in ring 0, without leaving the guest: mprotect(2) of the program's private memory, the SIGSEGV of
+//! an access that such an mprotect forbids, and the return from its handler. So a write barrier costs no exit.
+//!
+//! The first half of this file executes in the guest, at the kernel's alias, called by the gate. It writes the page tables, the frame that
+//! the gate goes back by, the program's stack (by the gate's functions that may fail), and [`GUEST`] and [`Desk`], which are mapped for
+//! it. Each function does all or nothing: what it does not serve goes to the partner as if it had not been asked.
+//!
+//! * *Protection is lazy.* Linux goes on holding memory as readable and writable that the guest's tables allow less for; those entries are
+//!   marked ([`bit::LAZY`]). Before a call of the program's on which that could show, Linux is told ([`settle`]).
+//! * *So is the signal mask.* In a handler that the guest's kernel has entered, Linux blocks fewer signals than the program has blocked.
+//!   Whenever the guest is left, that is put right first ([`settle_mask`]).
+//! * It serves while the process has one thread: other virtual CPUs would have to forget what they know of an entry.
+
+use super::faults;
+use super::gate;
+use super::paging::{self, ALIAS, PAGE, USER_END, bit};
+use super::signals::{self, SIGSEGV, Trap};
+use super::vcpu::{self, Vcpu};
+use crate::kernel::actions::{NO_ACTION, SIG_IGN, flag};
+use crate::kernel::block::{self, AltStack, Block};
+use crate::kernel::{Action, memory, observe, patch, policy};
+use crate::raw::{self, nr, prot};
+use core::cell::UnsafeCell;
+use core::ops::Range;
+use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use hrt_abi::api::ENTRY_OWNED;
+use hrt_kernel::classes::Class;
+
+/// The program's registers as the gate stores them.
+#[repr(C)]
+pub struct Frame {
+    r15: u64,
+    r14: u64,
+    r13: u64,
+    r12: u64,
+    r11: u64,
+    r10: u64,
+    r9: u64,
+    r8: u64,
+    rdi: u64,
+    rsi: u64,
+    rbp: u64,
+    rbx: u64,
+    rdx: u64,
+    rcx: u64,
+    rax: u64,
+    /// The address of a page fault.
+    address: u64,
+    error: u64,
+    rip: u64,
+    cs: u64,
+    rflags: u64,
+    rsp: u64,
+    ss: u64,
+}
+const _: () = assert!(size_of::<Frame>() == 176);
+
+/// A virtual CPU's own part, at the start of the page whose rest is the stack.
+#[repr(C)]
+struct Desk {
+    /// [`MARK`], which a stack that is too deep would overwrite.
+    mark: u64,
+    /// 1 if `real` and `shown` are known.
+    mask_known: u32,
+    /// 1 if `last` is new.
+    trapped: u32,
+    /// The signal mask that Linux has. It blocks nothing that `shown` does not.
+    real: u64,
+    /// The one that the program takes for its own.
+    shown: u64,
+    /// What the last exception was.
+    last: Trap,
+}
+const MARK: u64 = 0x6b73_6564_2074_7268;
+/// Bytes that the stack has at least.
+const _: () = assert!(PAGE - size_of::<Desk>() > 3584);
+
+/// Ranges in which entries may be lazy.
+const RANGES: usize = 16;
+/// Bytes of the longest range that is protected here.
+const LONGEST: usize = 1 << 28;
+/// Lazy calls after which Linux is told: it can hold 65,530 mappings only.
+const MOST_CALLS: u64 = 16384;
+
+/// What the guest's kernel and the partner share.
+#[repr(C, align(4096))]
+struct Guest {
+    /// 1 if anything is served in the guest.
+    on: AtomicU32,
+    /// 1 if calls are counted.
+    counting: AtomicU32,
+    /// The components of the vector state.
+    xcr0: AtomicU64,
+    /// Bytes of the vector state in a signal frame.
+    state_size: AtomicUsize,
+    /// Changes whenever the program's action for SIGSEGV may have.
+    version: AtomicU64,
+    /// What it was when `action` was learned.
+    learned: AtomicU64,
+    action: UnsafeCell<Action>,
+    ranges: UnsafeCell<[(usize, usize); RANGES]>,
+    used: AtomicUsize,
+    /// Calls served since Linux was told last.
+    calls: AtomicU64,
+    /// One of them has taken reading away.
+    unreadable: AtomicU32,
+    protections: AtomicU64,
+    faults: AtomicU64,
+    returns: AtomicU64,
+    /// Vector state as a program starts with it.
+    initial: UnsafeCell<Initial>,
+}
+
+/// The old part and the header, which says that the rest is as it is in a new program.
+#[repr(C, align(64))]
+struct Initial([u8; 576]);
+
+// SAFETY: the cells are used by the guest's kernel while the process has one thread, and by that thread's partner when the guest is left.
+unsafe impl Sync for Guest {}
+const _: () = assert!(size_of::<Guest>() == PAGE);
+
+static GUEST: Guest = Guest {
+    on: AtomicU32::new(0),
+    counting: AtomicU32::new(0),
+    xcr0: AtomicU64::new(0),
+    state_size: AtomicUsize::new(0),
+    version: AtomicU64::new(0),
+    learned: AtomicU64::new(0),
+    action: UnsafeCell::new(NO_ACTION),
+    ranges: UnsafeCell::new([(0, 0); RANGES]),
+    used: AtomicUsize::new(0),
+    calls: AtomicU64::new(0),
+    unreadable: AtomicU32::new(0),
+    protections: AtomicU64::new(0),
+    faults: AtomicU64::new(0),
+    returns: AtomicU64::new(0),
+    initial: UnsafeCell::new(Initial([0; 576])),
+};
+
+const READ_WRITE: usize = prot::READ | prot::WRITE;
+
+// ---- In the guest ----------------------------------------------------------------------------------------------------
+
+fn add(counter: &AtomicU64) {
+    // One virtual CPU writes.
+    counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+}
+
+/// The calling virtual CPU's block, by its alias; `None` if nothing is to be served here now.
+fn serving() -> Option<*mut Block> {
+    if GUEST.on.load(Ordering::Relaxed) == 0 || patch::THREADS.load(Ordering::Relaxed) != 1 {
+        return None;
+    }
+    let b = (block::current() as usize + ALIAS) as *mut Block;
+    // SAFETY: the block of this virtual CPU, whose first page is mapped for the guest's kernel. A channel's server makes calls without
+    // an exit, before which Linux could be told; a vfork child's parent has a virtual CPU of its own.
+    unsafe { ((*b).borrowed == 0 && (*b).channel == 0).then_some(b) }
+}
+
+/// Calls `each` with the entries of `from..to`; false where there is no table or it says so.
+fn entries(from: usize, to: usize, mut each: impl FnMut(*mut u64, usize) -> bool) -> bool {
+    const PIECE: usize = 512 * PAGE;
+    let mut at = from;
+    while at < to {
+        let Ok(first) = paging::find(at, ALIAS) else {
+            return false;
+        };
+        let end = ((at & !(PIECE - 1)) + PIECE).min(to);
+        for i in 0..(end - at) / PAGE {
+            if !each(first.wrapping_add(i), at + i * PAGE) {
+                return false;
+            }
+        }
+        at = end;
+    }
+    true
+}
+
+fn invalidate(at: usize) {
+    // SAFETY: this is ring 0, and forgetting what was kept of an entry has no other effect.
+    unsafe {
+        core::arch::asm!("invlpg ({})", in(reg) at, options(att_syntax, nostack, preserves_flags));
+    }
+}
+
+fn invalidate_all() {
+    // SAFETY: as above; no entry is global.
+    unsafe {
+        core::arch::asm!("mov {0}, cr3", "mov cr3, {0}", out(reg) _, options(nostack, preserves_flags));
+    }
+}
+
+/// Notes that entries of `range` may be lazy.
+fn note(range: Range<usize>) {
+    // SAFETY: this virtual CPU is the only one, and its partner waits.
+    let ranges = unsafe { &mut *GUEST.ranges.get() };
+    let used = GUEST.used.load(Ordering::Relaxed).min(RANGES);
+    let apart = |r: &(usize, usize)| {
+        if range.end < r.0 {
+            r.0 - range.end
+        } else {
+            range.start.saturating_sub(r.1)
+        }
+    };
+    let mut nearest: Option<&mut (usize, usize)> = None;
+    for r in &mut ranges[..used] {
+        if nearest.as_ref().is_none_or(|n| apart(r) < apart(n)) {
+            nearest = Some(r);
+        }
+    }
+    match nearest {
+        Some(r) if apart(r) == 0 || used == RANGES => {
+            *r = (r.0.min(range.start), r.1.max(range.end));
+        }
+        _ => {
+            ranges[used] = (range.start, range.end);
+            GUEST.used.store(used + 1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// mprotect(2); false if it is not served here.
+fn protect(from: usize, len: usize, rights: usize) -> bool {
+    /// Pages from which on all that was kept of entries is forgotten.
+    const MANY: usize = 32;
+    let to = from.saturating_add(len).saturating_add(PAGE - 1) & !(PAGE - 1);
+    let fits = from.is_multiple_of(PAGE) && from < to && to <= USER_END && to - from <= LONGEST;
+    if !fits
+        || !matches!(rights, 0 | prot::READ | READ_WRITE)
+        || GUEST.calls.load(Ordering::Relaxed) >= MOST_CALLS
+    {
+        return false;
+    }
+    // SAFETY: entries of the guest's tables, at their alias; nothing else writes them now.
+    let ours = entries(
+        from,
+        to,
+        |e, _| unsafe { *e } & (bit::MINE | ENTRY_OWNED) == bit::MINE,
+    );
+    if !ours {
+        return false;
+    }
+    let bits = match rights {
+        READ_WRITE => bit::PRESENT | bit::WRITE,
+        0 => bit::LAZY,
+        _ => bit::PRESENT | bit::LAZY,
+    };
+    if bits & bit::LAZY != 0 {
+        note(from..to);
+        add(&GUEST.calls);
+    }
+    if rights == 0 {
+        GUEST.unreadable.store(1, Ordering::Relaxed);
+    }
+    let many = (to - from) / PAGE > MANY;
+    entries(from, to, |e, at| {
+        // SAFETY: as above.
+        unsafe { *e = *e & !(bit::PRESENT | bit::WRITE | bit::LAZY) | bits };
+        if !many {
+            invalidate(at);
+        }
+        true
+    });
+    if many {
+        invalidate_all();
+    }
+    add(&GUEST.protections);
+    true
+}
+
+fn desk(frame: &Frame) -> *mut Desk {
+    (core::ptr::from_ref(frame) as usize & !(PAGE - 1)) as *mut Desk
+}
+
+/// Copies `value` to the program's memory.
+fn put<T: Copy>(to: usize, value: &T) -> bool {
+    let end = to.saturating_add(size_of::<T>());
+    // SAFETY: the program's half of the address space; a fault is an answer.
+    end <= USER_END
+        && unsafe { gate::hrt_gate_copy(to, core::ptr::from_ref(value) as usize, size_of::<T>()) }
+            == 0
+}
+
+/// Copies from the program's memory.
+fn get<const N: usize>(from: usize) -> Option<[u64; N]> {
+    let mut value = [0u64; N];
+    let end = from.checked_add(8 * N)?;
+    // SAFETY: as in `put`.
+    (end <= USER_END && unsafe { gate::hrt_gate_copy((&raw mut value) as usize, from, 8 * N) } == 0)
+        .then_some(value)
+}
+
+/// A page fault. 1 if it has been served.
+pub extern "C" fn fault(frame: &mut Frame, sse: usize) -> u32 {
+    u32::from(serving().is_some_and(|b| faulted(b, frame, sse)))
+}
+
+fn faulted(b: *mut Block, frame: &mut Frame, sse: usize) -> bool {
+    const WRITE: u64 = 2;
+    const RESERVED_OR_FETCH: u64 = 8 | 16;
+    let at = frame.address as usize;
+    if at >= USER_END || frame.error & RESERVED_OR_FETCH != 0 {
+        return false;
+    }
+    let Ok(entry) = paging::find(at, ALIAS) else {
+        return false;
+    };
+    // SAFETY: an entry of the guest's tables, at its alias.
+    let entry = unsafe { *entry };
+    if entry & (bit::MINE | ENTRY_OWNED) != bit::MINE {
+        return false;
+    }
+    let needed = if frame.error & WRITE != 0 {
+        bit::PRESENT | bit::WRITE
+    } else {
+        bit::PRESENT
+    };
+    if entry & needed == needed {
+        // The processor has kept what the entry was.
+        invalidate(at);
+        return frame.error & 1 != 0;
+    }
+    // SAFETY: this virtual CPU's own page.
+    let d = unsafe { &mut *desk(frame) };
+    // SAFETY: the partner, which writes it, waits.
+    let action = unsafe { *GUEST.action.get() };
+    let blocked = d.shown >> (SIGSEGV - 1) & 1 != 0;
+    if entry & bit::LAZY == 0
+        || d.mask_known == 0
+        || blocked
+        || GUEST.learned.load(Ordering::Relaxed) != GUEST.version.load(Ordering::Relaxed)
+        || action.handler <= SIG_IGN
+        || action.flags & (flag::RESTORER | flag::RESETHAND) != flag::RESTORER
+    {
+        return false;
+    }
+    // SAFETY: the block's first page, at its alias.
+    let alt = unsafe { (*b).alt };
+    let trap = faults::trap(at, frame.error);
+    let Some((to, mask)) = enter(frame, sse, &action, &alt, d.shown, &trap) else {
+        return false;
+    };
+    frame.rdi = SIGSEGV as u64;
+    frame.rsi = to.info() as u64;
+    frame.rdx = to.context() as u64;
+    frame.rax = 0;
+    frame.rsp = to.frame as u64;
+    frame.rip = action.handler as u64;
+    frame.rflags &= !signals::CLEARED;
+    d.shown = mask;
+    d.last = trap;
+    d.trapped = 1;
+    // SAFETY: as above.
+    add(unsafe { &(*b).signals });
+    add(&GUEST.faults);
+    true
+}
+
+/// Builds the signal's frame on the program's stack and gives a handler's vector state; where the frame is, and the handler's mask.
+fn enter(
+    frame: &Frame,
+    sse: usize,
+    action: &Action,
+    alt: &AltStack,
+    mask: u64,
+    trap: &Trap,
+) -> Option<(signals::Spot, u64)> {
+    let size = GUEST.state_size.load(Ordering::Relaxed);
+    let place = signals::place(frame.rsp as usize, action, alt, size);
+    if place.state + size + 4 > USER_END {
+        return None;
+    }
+    let registers = [
+        frame.r8,
+        frame.r9,
+        frame.r10,
+        frame.r11,
+        frame.r12,
+        frame.r13,
+        frame.r14,
+        frame.r15,
+        frame.rdi,
+        frame.rsi,
+        frame.rbp,
+        frame.rbx,
+        frame.rdx,
+        frame.rax,
+        frame.rcx,
+        frame.rsp,
+        frame.rip,
+        frame.rflags,
+    ];
+    let info = signals::info(SIGSEGV, faults::SEGV_ACCERR, frame.address);
+    let words = signals::words(&registers, action, alt, &info, mask, trap, place.state);
+    let (described, end) = signals::description(size, GUEST.xcr0.load(Ordering::Relaxed));
+    // The header must be zero where the processor does not write it.
+    let done = put(place.state + 512, &[0u64; 8])
+        // SAFETY: within the program's half of the address space, aligned; a fault is an answer.
+        && unsafe { gate::hrt_gate_save(place.state, sse) } == 0
+        && put(place.state + 464, &described)
+        && put(place.state + size, &end)
+        && put(place.frame, &words)
+        // SAFETY: complete vector state of the kernel's.
+        && unsafe { gate::hrt_gate_load(GUEST.initial.get() as usize, sse) } == 0;
+    done.then(|| (place, signals::handler_mask(SIGSEGV, action, mask)))
+}
+
+/// A system call that may be served here. 1 if it has been.
+pub extern "C" fn call(frame: &mut Frame, sse: usize) -> u32 {
+    let Some(b) = serving() else {
+        return 0;
+    };
+    let number = frame.rax as u32 as usize;
+    let served = match number {
+        nr::MPROTECT => {
+            let done = protect(frame.rdi as usize, frame.rsi as usize, frame.rdx as usize);
+            if done {
+                frame.rax = 0;
+            }
+            done
+        }
+        nr::RT_SIGRETURN => came_back(b, frame, sse),
+        _ => false,
+    };
+    if served && GUEST.counting.load(Ordering::Relaxed) != 0 {
+        observe::count(b, number);
+    }
+    u32::from(served)
+}
+
+/// rt_sigreturn(2); false if it is not served here.
+fn came_back(b: *mut Block, frame: &mut Frame, sse: usize) -> bool {
+    // SAFETY: this virtual CPU's own page.
+    let d = unsafe { &mut *desk(frame) };
+    let size = GUEST.state_size.load(Ordering::Relaxed);
+    let Some(context) = get::<{ signals::CONTEXT / 8 }>(frame.rsp as usize) else {
+        return false;
+    };
+    let g = |i: usize| context[5 + i];
+    let mask = context[signals::UC_MASK] & !signals::NEVER_BLOCKED;
+    // SAFETY: the block's first page, at its alias.
+    let alt = unsafe { (*b).alt };
+    let same = context[2] == alt.sp as u64
+        && context[3] as i32 == alt.flags
+        && context[4] == alt.size as u64;
+    let state = g(23) as usize;
+    let (described, end) = signals::description(size, GUEST.xcr0.load(Ordering::Relaxed));
+    if d.mask_known == 0
+        || d.real & !mask != 0
+        || !same
+        || g(16) >= USER_END as u64
+        || state == 0
+        || !state.is_multiple_of(64)
+        || state.saturating_add(size + 8) > USER_END
+        || get::<6>(state + 464) != Some(described)
+        || get::<1>(state + size).map(|w| w[0] as u32) != Some(end)
+    {
+        return false;
+    }
+    // SAFETY: within the program's half of the address space, aligned; a fault is an answer.
+    if unsafe { gate::hrt_gate_load(state, sse) } != 0 {
+        return false;
+    }
+    frame.rflags = signals::flags(g(17), frame.rflags);
+    [
+        frame.r8, frame.r9, frame.r10, frame.r11, frame.r12, frame.r13, frame.r14, frame.r15,
+        frame.rdi, frame.rsi, frame.rbp, frame.rbx, frame.rdx, frame.rax, frame.rcx, frame.rsp,
+        frame.rip,
+    ] = core::array::from_fn(g);
+    d.shown = mask;
+    add(&GUEST.returns);
+    true
+}
+
+// ---- In the partner --------------------------------------------------------------------------------------------------
+
+/// True if the guest's kernel may serve anything.
+#[must_use]
+pub fn on() -> bool {
+    GUEST.on.load(Ordering::Relaxed) != 0
+}
+
+/// Turns it on, before the program begins, if it can be had: otherwise all goes to the partner.
+pub fn init(b: *mut Block, v: &mut Vcpu, wanted: bool) {
+    // A trace shows each call as the partner makes it.
+    let usual =
+        policy::class(nr::MPROTECT) == Class::Mediated && policy::denied(nr::MPROTECT).is_none();
+    if !wanted || !usual || vcpu::ring() != 0 || observe::tracing() {
+        return;
+    }
+    let mapped = paging::map_image()
+        .and_then(|()| paging::map_object(&raw const GUEST, bit::WRITE | bit::NX))
+        .and_then(|()| paging::map_object(&raw const patch::THREADS, bit::NX))
+        .and_then(|()| paging::map_own());
+    if mapped.is_err() {
+        return;
+    }
+    // SAFETY: the program has not begun.
+    signals::initial_state(unsafe { &mut (*GUEST.initial.get()).0 });
+    GUEST.version.store(1, Ordering::Relaxed);
+    GUEST
+        .counting
+        .store(u32::from(observe::counting()), Ordering::Relaxed);
+    GUEST.xcr0.store(vcpu::xcr0(), Ordering::Relaxed);
+    GUEST
+        .state_size
+        .store(vcpu::state_size(), Ordering::Relaxed);
+    GUEST.on.store(1, Ordering::Relaxed);
+    vcpu::serve_faults();
+    equip(b, v);
+}
+
+/// Gives virtual CPU `v`, which is new or as new, in block `b` what the guest's kernel needs.
+pub fn equip(b: *mut Block, v: &mut Vcpu) {
+    if !on() || paging::map_alias(b as usize, bit::WRITE | bit::NX).is_err() || !v.serve_calls() {
+        return;
+    }
+    // SAFETY: the block is the caller's, and its virtual CPU does not run.
+    let stack = unsafe { &mut (*b).guest_stack };
+    if *stack == 0 {
+        if let Ok(page) = paging::kernel_page() {
+            let d = page as *mut Desk;
+            // SAFETY: a page of ours, zeroed.
+            unsafe { (*d).mark = MARK };
+            *stack = (page + ALIAS + PAGE) as u64;
+        }
+    }
+}
+
+/// Nothing is served in the guest any more.
+pub fn retire() {
+    settle(0, USER_END);
+    GUEST.on.store(0, Ordering::Relaxed);
+}
+
+fn own(b: *mut Block) -> Option<&'static mut Desk> {
+    // SAFETY: the calling thread's own block.
+    let stack = unsafe { (*b).guest_stack } as usize;
+    if stack == 0 {
+        return None;
+    }
+    // SAFETY: a page of ours that is never given back; its virtual CPU does not run.
+    let d = unsafe { &mut *((stack - ALIAS - PAGE) as *mut Desk) };
+    if d.mark != MARK {
+        crate::report::fatal("the stack of the guest's kernel is too small");
+    }
+    Some(d)
+}
+
+/// The guest has been left: Linux gets the program's signal mask, if it has another.
+pub fn settle_mask(b: *mut Block, v: &mut Vcpu) {
+    let Some(d) = own(b) else { return };
+    if core::mem::take(&mut d.trapped) != 0 {
+        v.signals.last = d.last;
+    }
+    if d.mask_known == 0 || d.shown == d.real {
+        return;
+    }
+    raw::set_sigmask(raw::ALL_SIGNALS);
+    d.real = d.shown;
+    if let Some(mask) = signals::remask(b, v, d.shown) {
+        raw::set_sigmask(mask);
+    }
+}
+
+/// The program's mask is `mask`, which Linux has, too; or nobody knows.
+pub fn mask_is(b: *mut Block, mask: Option<u64>) {
+    if let Some(d) = own(b) {
+        d.mask_known = u32::from(mask.is_some());
+        (d.real, d.shown) = (mask.unwrap_or(0), mask.unwrap_or(0));
+    }
+}
+
+/// rt_sigprocmask(2) has been made.
+pub fn mask_changed(b: *mut Block, how: usize, set: Option<u64>) {
+    let Some(d) = own(b) else { return };
+    if d.mask_known == 0 {
+        return;
+    }
+    let mask = match (how, set) {
+        (_, None) => return,
+        (raw::SIG_BLOCK, Some(set)) => d.real | set,
+        (raw::SIG_UNBLOCK, Some(set)) => d.real & !set,
+        (_, Some(set)) => set,
+    };
+    mask_is(b, Some(mask & !signals::NEVER_BLOCKED));
+}
+
+/// The program's action for signal `sig` may be another now.
+pub fn action_changes(sig: usize) {
+    if sig == SIGSEGV {
+        GUEST.version.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Which action that is; to be asked for before Linux is asked for it.
+#[must_use]
+pub fn action_version() -> u64 {
+    GUEST.version.load(Ordering::Relaxed)
+}
+
+/// The program's action for SIGSEGV was `action` at `version`.
+pub fn learn(action: &Action, version: u64) {
+    // SAFETY: the guest reads it only if it has one virtual CPU, which does not run.
+    unsafe { *GUEST.action.get() = *action };
+    GUEST.learned.store(version, Ordering::Relaxed);
+}
+
+/// Tells Linux what the program may do with the pages of `from..to`.
+pub fn settle(from: usize, to: usize) {
+    if GUEST.used.load(Ordering::Relaxed) == 0 {
+        return;
+    }
+    // SAFETY: there are lazy entries only while the process has one thread, whose virtual CPU does not run.
+    let ranges = unsafe { *GUEST.ranges.get() };
+    let mut whole = true;
+    for range in &ranges[..GUEST.used.load(Ordering::Relaxed)] {
+        let (start, end) = (range.0.max(from), range.1.min(to));
+        whole &= start == range.0 && end == range.1;
+        let mut at = start;
+        while let Some((run, entry)) = paging::lazy(at, end) {
+            let rights = if entry & bit::PRESENT != 0 {
+                prot::READ
+            } else {
+                0
+            };
+            let args = [run.start, run.end - run.start, rights, 0, 0, 0];
+            // SAFETY: the program has asked for it.
+            let linux = |args: &[usize; 6]| unsafe { raw::syscall6(nr::MPROTECT, *args) };
+            let r = memory::serve(nr::MPROTECT, &args, linux).unwrap_or_else(|| linux(&args));
+            // One mapping more than Linux can have: the guest goes on seeing to it.
+            if r == 0 {
+                paging::known(&run);
+            } else {
+                whole = false;
+            }
+            at = run.end;
+        }
+    }
+    if whole {
+        GUEST.used.store(0, Ordering::Relaxed);
+        GUEST.calls.store(0, Ordering::Relaxed);
+        GUEST.unreadable.store(0, Ordering::Relaxed);
+    }
+}
+
+/// Before a call of the program's: Linux is told what could show in it.
+pub fn before(number: usize, args: &[usize; 6]) {
+    if GUEST.used.load(Ordering::Relaxed) == 0 {
+        return;
+    }
+    let range = |at: usize, len: usize| settle(at & !(PAGE - 1), at.saturating_add(len));
+    match reach(number, args) {
+        Reach::Nothing => {}
+        Reach::Reads(at, len) if GUEST.unreadable.load(Ordering::Relaxed) != 0 => range(at, len),
+        Reach::Reads(..) => {}
+        Reach::Range(at, len) => range(at, len),
+        Reach::Anything => settle(0, USER_END),
+    }
+}
+
+/// What of the program's memory a call can depend on.
+enum Reach {
+    Nothing,
+    /// So many bytes from there, which it only reads.
+    Reads(usize, usize),
+    Range(usize, usize),
+    Anything,
+}
+
+fn reach(number: usize, args: &[usize; 6]) -> Reach {
+    let [a0, a1, a2, a3, ..] = *args;
+    // Linux, `arch/x86/entry/syscalls/syscall_64.tbl`.
+    match number {
+        nr::RT_SIGRETURN => Reach::Reads(0, 0),
+        nr::CLOSE
+        | 8
+        | nr::SCHED_YIELD
+        | 37
+        | 62
+        | nr::TGKILL
+        | nr::EXIT
+        | nr::EXIT_GROUP
+        | nr::GETPID
+        | nr::GETTID
+        | 102
+        | 104
+        | 107
+        | 108
+        | 110 => Reach::Nothing,
+        nr::WRITE | 18 => Reach::Reads(a1, a2),
+        nr::READ | nr::PREAD64 => Reach::Range(a1, a2),
+        nr::MUNMAP | nr::MPROTECT | nr::MADVISE => Reach::Range(a0, a1.saturating_add(PAGE)),
+        nr::MMAP if a3 & raw::map::FIXED == 0 => Reach::Nothing,
+        nr::MMAP => Reach::Range(a0, a1.saturating_add(PAGE)),
+        96 => Reach::Range(a0, 16),                // gettimeofday
+        98 => Reach::Range(a1, 144),               // getrusage
+        100 => Reach::Range(a0, 32),               // times
+        nr::CLOCK_GETTIME => Reach::Range(a1, 16), // and clock_getres
+        nr::RT_SIGPROCMASK if a2 == 0 => Reach::Reads(a1, 8),
+        nr::RT_SIGPROCMASK => Reach::Range(a2, 8),
+        _ => Reach::Anything,
+    }
+}
+
+/// Before mprotect(2) goes to Linux: true if the guest's kernel can serve it now, since entries are ready for that which were not.
+#[must_use]
+pub fn prepare(from: usize, len: usize, rights: usize) -> bool {
+    let to = from.saturating_add(len).saturating_add(PAGE - 1) & !(PAGE - 1);
+    let fits = from.is_multiple_of(PAGE) && from < to && to <= USER_END && to - from <= LONGEST;
+    if !on()
+        || !fits
+        || !(matches!(rights, 0 | prot::READ) || rights == READ_WRITE && GUEST.used.load(Ordering::Relaxed) != 0)
+        || patch::THREADS.load(Ordering::Relaxed) != 1
+        || GUEST.calls.load(Ordering::Relaxed) >= MOST_CALLS
+        || faults::kernels(from, to)
+        || paging::all_mine(from, to)
+        // Who handles no SIGSEGV has no barrier.
+        || signals::action(SIGSEGV).handler <= SIG_IGN
+    {
+        return false;
+    }
+    let mut at = from;
+    while at < to {
+        let Some(m) = paging::mapping(at) else {
+            return false;
+        };
+        if m.bits() & bit::MINE == 0 {
+            return false;
+        }
+        let end = m.end.min(to);
+        while at < end {
+            if paging::fill(at, end, at, m.bits()).is_err() {
+                return false;
+            }
+            at = paging::piece_end(at).min(end);
+        }
+    }
+    paging::all_mine(from, to)
+}
+
+/// If the guest's kernel was at an instruction that may fault: where it goes on then.
+#[must_use]
+pub fn guarded(rip: u64) -> Option<u64> {
+    // The functions may have been called at the alias or not.
+    let base = rip as usize & ALIAS;
+    let at = |f: unsafe extern "C" fn()| (f as *const () as usize | base) as u64;
+    [
+        gate::hrt_gate_copy_at,
+        gate::hrt_gate_save_at,
+        gate::hrt_gate_load_at,
+    ]
+    .into_iter()
+    .any(|f| at(f) == rip)
+    .then(|| at(gate::hrt_gate_failed))
+}
+
+/// Tells the report how often the guest's kernel protected memory, delivered a fault, and ended a handler.
+pub fn tell() {
+    for (to, from) in
+        observe::IN_GUEST
+            .iter()
+            .zip([&GUEST.protections, &GUEST.faults, &GUEST.returns])
+    {
+        to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+}
+
+/// In the child of a fork nothing has been counted.
+pub fn after_fork() {
+    for c in [&GUEST.protections, &GUEST.faults, &GUEST.returns] {
+        c.store(0, Ordering::Relaxed);
+    }
+}
