@@ -171,7 +171,7 @@ hrt_gate_fault:
     pushq   %rax
     testb   $8, %spl                /* `int $14` of the program's pushes no error code */
     jz      7f
-    cmpq    $0, 16(%rsp)            /* the kernel's own */
+    cmpq    $0, 40(%rsp)            /* the kernel's own: it executes on a stack of the upper half */
     js      7f
     pushq   %rcx
     pushq   %rdx
