@@ -23,7 +23,7 @@ mkdir "$TREE"
 : >"$COMMANDS"
 # What depends on the ring most: the calling convention, exceptions, signals; and some of everything else.
 QUICK='c/abi_|c/basic_segv|c/jit_own|c/mm_map|c/mm_shared|c/proc_core|c/proc_fork:|c/proc_seccomp_strict|c/proc_vfork|c/sig_altstack|c/sig_context'
-QUICK+='|c/sig_fault|c/sig_nested|c/sig_single|c/sig_storm:|c/sig_wild|c/thread_main|c/thread_raw|c/thread_tls|cxx/exceptions|rust/threads'
+QUICK+='|c/sig_fault|c/sig_nested|c/sig_single|c/sig_storm:|c/sig_wild|c/sig_write_barrier|c/mm_lazy|c/thread_main|c/thread_raw|c/thread_tls|cxx/exceptions|rust/threads'
 usage="usage: ring0.sh [--all | --quick | --corpus [FILTER]]"
 PROGRAMS=$RING0_DIR/programs CORPUS='' FILTER='' LIMIT=240 LEAKS=''
 case ${1:-} in

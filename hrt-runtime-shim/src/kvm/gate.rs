@@ -58,6 +58,8 @@ unsafe extern "C" {
     /// The instructions of these that may fault, and where they go on then.
     pub fn hrt_gate_copy_at();
     /// Likewise.
+    pub fn hrt_gate_copy_rest_at();
+    /// Likewise.
     pub fn hrt_gate_save_at();
     /// Likewise.
     pub fn hrt_gate_load_at();
@@ -335,8 +337,14 @@ hrt_gate_back_end:
     .globl  hrt_gate_copy
 hrt_gate_copy:
     movq    %rdx, %rcx
+    shrq    $3, %rcx
     .globl  hrt_gate_copy_at
 hrt_gate_copy_at:
+    rep movsq
+    movl    %edx, %ecx
+    andl    $7, %ecx
+    .globl  hrt_gate_copy_rest_at
+hrt_gate_copy_rest_at:
     rep movsb
     xorl    %eax, %eax
     ret
