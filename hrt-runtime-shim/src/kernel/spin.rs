@@ -51,6 +51,21 @@ impl Spin {
         Guard(self)
     }
 
+    /// Takes the lock if it is free soon. For the guest's kernel, which can neither sleep nor wake: a sleeper looks by itself.
+    #[must_use]
+    pub fn take_soon(&self) -> Option<Brief<'_>> {
+        for _ in 0..TURNS {
+            let got =
+                self.0
+                    .compare_exchange_weak(FREE, HELD, Ordering::Acquire, Ordering::Relaxed);
+            if got.is_ok() {
+                return Some(Brief(self));
+            }
+            core::hint::spin_loop();
+        }
+        None
+    }
+
     /// Takes the lock by sleeping for it.
     #[cold]
     fn sleep(&self) {
@@ -70,6 +85,15 @@ impl Spin {
         let nap = nap.as_ptr() as usize;
         // SAFETY: waits for or wakes on a word of ours; the time is a complete `struct timespec`.
         unsafe { raw::syscall4(nr::FUTEX, word, operation, value, nap) };
+    }
+}
+
+/// Holds a lock, and wakes nobody at its end.
+pub struct Brief<'a>(&'a Spin);
+
+impl Drop for Brief<'_> {
+    fn drop(&mut self) {
+        self.0.0.store(FREE, Ordering::Release);
     }
 }
 

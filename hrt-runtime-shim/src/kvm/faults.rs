@@ -271,7 +271,7 @@ fn page_fault(b: *mut Block, v: &mut Vcpu, at: usize, code: u64) {
             } else {
                 (m.start, m.end)
             };
-            if let Err(why) = paging::fill(from, to, at, m.bits()) {
+            if let Err(why) = paging::fill(from, to, at, m.bits(), m.since) {
                 report::fatal(why);
             }
             return;
@@ -310,7 +310,7 @@ pub fn kernel(v: &mut Vcpu, vector: u8, error: u64) {
             error::WRITE => m.write,
             _ => m.execute,
         });
-        if allowed.is_some_and(|m| paging::fill(m.start, m.end, at, m.bits()).is_ok()) {
+        if allowed.is_some_and(|m| paging::fill(m.start, m.end, at, m.bits(), m.since).is_ok()) {
             return;
         }
     }

@@ -13,10 +13,10 @@
 //! is changed or removed only after Linux has changed what it maps; where that is not so, the guest itself removes it.
 
 use super::wire::{self, MemoryRegion, request};
-use crate::kernel::spin::Spin;
+use crate::kernel::spin::{Brief, Spin};
 use crate::raw::{self, errno, nr};
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicI32, AtomicU16, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use hrt_abi::api::ENTRY_OWNED;
 
 /// Bytes of a page.
@@ -51,6 +51,8 @@ pub mod bit {
     pub const MINE: u64 = 1 << 10;
     /// Likewise: the program may do less here than Linux knows of (module `local`). Goes with [`MINE`].
     pub const LAZY: u64 = 1 << 11;
+    /// What lazy protection changes.
+    pub const RIGHTS: u64 = PRESENT | WRITE | LAZY;
 }
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
@@ -76,10 +78,39 @@ static TABLES: AtomicUsize = AtomicUsize::new(0);
 static ROOT: AtomicUsize = AtomicUsize::new(0);
 
 static LOCK: Spin = Spin::new();
+/// Changes whenever entries are changed or removed because Linux maps something else.
+static VERSION: AtomicU64 = AtomicU64::new(0);
+
+/// What has been learned of mappings since then may be told to [`fill`]: an entry is [`bit::MINE`] only if nothing has changed meanwhile.
+#[must_use]
+pub fn version() -> u64 {
+    VERSION.load(Ordering::Acquire)
+}
+
+/// `bits` for entries of what was learned at version `since`. The lock must be held.
+fn still(bits: u64, since: u64) -> u64 {
+    if VERSION.load(Ordering::Relaxed) == since {
+        bits
+    } else {
+        bits & !bit::MINE
+    }
+}
+
+/// Holds the tables still for the guest's kernel, if that can be at once.
+#[must_use]
+pub fn hold() -> Option<Brief<'static>> {
+    LOCK.take_soon()
+}
 
 /// Holds the tables still around a fork.
 pub fn with_lock<T>(f: impl FnOnce() -> T) -> T {
     let _text = TEXT_LOCK.take();
+    let _guard = LOCK.take();
+    f()
+}
+
+/// Holds the tables still for `f`.
+pub fn with_tables<T>(f: impl FnOnce() -> T) -> T {
     let _guard = LOCK.take();
     f()
 }
@@ -335,27 +366,33 @@ pub fn rights(write: bool, execute: bool) -> u64 {
 
 /// Maps `from..to`, which Linux has just mapped, unless it is large: so the guest need not fault there. What cannot be done now is
 /// done at a fault.
-pub fn fill_ahead(from: usize, to: usize, bits: u64) {
+pub fn fill_ahead(from: usize, to: usize, bits: u64, since: u64) {
     let mut at = from;
     // Table pages are never given back: half of them are kept for what is used.
     let room = TABLES.load(Ordering::Relaxed) < MAX_CHUNKS * 256;
     while at < to && to - from <= AHEAD && room {
         // A memory slot is not made for what may never be used.
         let known = NUMBERS[at >> WINDOW_SHIFT].load(Ordering::Relaxed) != 0;
-        if !known || fill_piece(from, to, at, None, bits).is_err() {
+        if !known || fill_piece(from, to, at, None, bits, since).is_err() {
             return;
         }
         at = (at & !(PIECE - 1)) + PIECE;
     }
 }
 
-/// Maps the pages of `from..to` that lie in the 2 MiB piece around `around`, with entry bits `bits`. What is mapped already
-/// gets the bits, too.
+/// Maps the pages of `from..to` that lie in the 2 MiB piece around `around`, with entry bits `bits`, as learned at [`version`] `since`. What
+/// is mapped already gets the bits, too.
 ///
 /// # Errors
 /// Why that cannot be.
-pub fn fill(from: usize, to: usize, around: usize, bits: u64) -> Result<(), &'static str> {
-    fill_piece(from, to, around, Some(around & !(PAGE - 1)), bits)
+pub fn fill(
+    from: usize,
+    to: usize,
+    around: usize,
+    bits: u64,
+    since: u64,
+) -> Result<(), &'static str> {
+    fill_piece(from, to, around, Some(around & !(PAGE - 1)), bits, since)
 }
 
 /// See [`fill`]; `needed` is the page that gets the bits even if its entry is the program's own.
@@ -365,11 +402,13 @@ fn fill_piece(
     around: usize,
     needed: Option<usize>,
     bits: u64,
+    since: u64,
 ) -> Result<(), &'static str> {
     let piece = around & !(PIECE - 1);
     let from = from.max(piece);
     let to = to.min(piece + PIECE);
     let _guard = LOCK.take();
+    let bits = still(bits, since);
     let first = leaf(from, 0)?;
     let page = physical(from)?;
     for i in 0..(to - from) / PAGE {
@@ -393,8 +432,10 @@ fn fill_piece(
 /// them anew. Entries of the program's own may lead elsewhere: true if there are such, which are left for the guest to
 /// remove.
 #[must_use]
-pub fn change(from: usize, to: usize, bits: u64) -> bool {
+pub fn change(from: usize, to: usize, bits: u64, since: u64) -> bool {
     let _guard = LOCK.take();
+    let bits = still(bits, since);
+    VERSION.fetch_add(1, Ordering::Release);
     let mut owned = false;
     for_tables(from, to, |first, count| {
         for i in 0..count {
@@ -427,6 +468,7 @@ pub const JOB_SIZE: usize = 255;
 /// Collects in `job` what is mapped of `from..to`; returns where to go on, if that is not all, and the number of runs.
 pub fn collect(from: usize, to: usize, job: &mut Job) -> (Option<usize>, usize) {
     let _guard = LOCK.take();
+    VERSION.fetch_add(1, Ordering::Release);
     let mut n = 0;
     let more = for_tables(from, to, |first, count| {
         // SAFETY: entries of one table of ours; the lock is held.
@@ -487,7 +529,8 @@ pub fn piece_end(at: usize) -> usize {
 /// Why that cannot be.
 pub fn map_own() -> Result<(), &'static str> {
     map_object(&raw const ROOT, bit::NX)?;
-    map_object(&raw const ADDRESSES, bit::NX)
+    map_object(&raw const ADDRESSES, bit::NX)?;
+    map_object(&raw const LOCK, bit::WRITE | bit::NX)
 }
 
 /// True if the entries of all of `from..to` are there and are the kernel's to change ([`bit::MINE`]).
@@ -512,12 +555,40 @@ pub fn entry(at: usize) -> u64 {
     find(at, 0).map_or(0, |entry| unsafe { entry.read_volatile() })
 }
 
-/// The first pages of `from..to` of which Linux does not know what the program may do, as far as that is the same for all of them, and
-/// one of their entries.
-#[must_use]
-pub fn lazy(from: usize, to: usize) -> Option<(core::ops::Range<usize>, u64)> {
-    let _guard = LOCK.take();
+/// Calls `tell` for each run of pages of `from..to` of which Linux does not know what the program may do, with an entry of them. Where it
+/// answers true, Linux does from then on. False if it has said no. The tables must be held all the time: a guest's kernel that would give
+/// the program its rights back has to wait until Linux has been told of them.
+pub fn settle(
+    from: usize,
+    to: usize,
+    mut tell: impl FnMut(&core::ops::Range<usize>, u64) -> bool,
+) -> bool {
+    let mut all = true;
     let mut at = from & !(PAGE - 1);
+    while let Some((run, entry)) = lazy(at, to) {
+        at = run.end;
+        if !tell(&run, entry) {
+            all = false;
+            continue;
+        }
+        VERSION.fetch_add(1, Ordering::Release);
+        for_tables(run.start, run.end, |first, count| {
+            for i in 0..count {
+                // SAFETY: entries of one table of ours; the lock is held. The processor does not look at these bits.
+                unsafe {
+                    let entry = first.add(i);
+                    entry.write_volatile(entry.read_volatile() & !(bit::LAZY | bit::MINE));
+                }
+            }
+            true
+        });
+    }
+    all
+}
+
+/// The first run of lazy pages in `from..to`, as far as their rights are the same, and an entry of theirs. The lock must be held.
+fn lazy(from: usize, to: usize) -> Option<(core::ops::Range<usize>, u64)> {
+    let mut at = from;
     let mut found: Option<(core::ops::Range<usize>, u64)> = None;
     while at < to.min(USER_END) {
         let (entry, next) = match find(at, 0) {
@@ -527,11 +598,7 @@ pub fn lazy(from: usize, to: usize) -> Option<(core::ops::Range<usize>, u64)> {
         };
         match &mut found {
             None if entry & bit::LAZY != 0 => found = Some((at..next, entry)),
-            Some((run, of))
-                if run.end == at
-                    && entry & bit::LAZY != 0
-                    && entry & bit::PRESENT == *of & bit::PRESENT =>
-            {
+            Some((run, of)) if entry & bit::LAZY != 0 && (entry ^ *of) & bit::PRESENT == 0 => {
                 run.end = next;
             }
             Some(_) => break,
@@ -542,19 +609,30 @@ pub fn lazy(from: usize, to: usize) -> Option<(core::ops::Range<usize>, u64)> {
     found
 }
 
-/// Linux knows now what the program may do with the pages of `range`.
-pub fn known(range: &core::ops::Range<usize>) {
+/// Gives the entries of `from..to`, all of them [`bit::MINE`], the lazy bits `bits`, before `then` makes the processors forget what they
+/// were; false if they are not all the kernel's.
+pub fn restrict(from: usize, to: usize, bits: u64, then: impl FnOnce() -> bool) -> bool {
     let _guard = LOCK.take();
-    for_tables(range.start, range.end, |first, count| {
+    let mut mine = 0;
+    for_tables(from, to, |first, count| {
+        // SAFETY: entries of one table of ours; the lock is held.
+        mine += (0..count).filter(|i| unsafe { first.add(*i).read_volatile() } & (bit::MINE | ENTRY_OWNED) == bit::MINE).count();
+        true
+    });
+    if mine != (to - from) / PAGE {
+        return false;
+    }
+    for_tables(from, to, |first, count| {
         for i in 0..count {
-            // SAFETY: entries of one table of ours; the lock is held, and no virtual CPU runs.
+            // SAFETY: as above.
             unsafe {
                 let entry = first.add(i);
-                entry.write_volatile(entry.read_volatile() & !(bit::LAZY | bit::MINE));
+                entry.write_volatile(entry.read_volatile() & !bit::RIGHTS | bits);
             }
         }
         true
     });
+    then()
 }
 
 /// A mapping of the process, as Linux has it.
@@ -572,6 +650,8 @@ pub struct Mapping {
     pub execute: bool,
     /// What is written there is the process's alone.
     pub private: bool,
+    /// When Linux was asked ([`version`]).
+    pub since: u64,
 }
 
 impl Mapping {
@@ -649,6 +729,7 @@ pub fn maps_descriptor() -> i32 {
 /// The mapping that contains `at`.
 #[must_use]
 pub fn mapping(at: usize) -> Option<Mapping> {
+    let since = version();
     let mut q = ProcmapQuery {
         size: size_of::<ProcmapQuery>() as u64,
         query_addr: at as u64,
@@ -664,10 +745,11 @@ pub fn mapping(at: usize) -> Option<Mapping> {
             write: q.vma_flags & 2 != 0,
             execute: q.vma_flags & 4 != 0,
             private: q.vma_flags & 8 == 0,
+            since,
         }),
         r if r == raw::err(errno::ENOENT) => None,
         // A Linux that does not know the query has the list as text.
-        _ => mapping_by_text(at),
+        _ => mapping_by_text(at).map(|m| Mapping { since, ..m }),
     }
 }
 
@@ -742,6 +824,7 @@ fn parse(line: &[u8]) -> Option<Mapping> {
         write: rights[1] == b'w',
         execute: rights[2] == b'x',
         private: rights[3] == b'p',
+        since: 0,
     })
 }
 

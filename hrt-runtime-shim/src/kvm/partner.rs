@@ -80,7 +80,12 @@ fn syscall(b: *mut Block, v: &mut Vcpu) {
         signals::sigreturn(b, v);
         return;
     }
-    let kept = kept || number == nr::MPROTECT && local::prepare(args[0], args[1], args[2]);
+    let protects = !kept && number == nr::MPROTECT;
+    if protects && local::restrict(args[0], args[1], args[2]) {
+        v.regs.rax = 0;
+        return;
+    }
+    let kept = kept || protects && local::prepare(args[0], args[1], args[2]);
     if !kept {
         local::before(number, &args);
     }
@@ -147,7 +152,7 @@ fn mediate(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isi
             }
             let r = changed(v, number, args, a0, a1);
             if a3 & 2 != 0 && !raw::is_err(r) {
-                v.change(a4, end(a4, a2), 0);
+                v.change(a4, end(a4, a2), 0, 0);
             }
             r
         }
@@ -157,7 +162,7 @@ fn mediate(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isi
             let r = served(v, number, args);
             if a2 & SHM_REMAP != 0 && !raw::is_err(r) {
                 if let Some(m) = paging::mapping(r as usize) {
-                    v.change(m.start, m.end, 0);
+                    v.change(m.start, m.end, 0, 0);
                 }
             }
             r
@@ -239,7 +244,7 @@ fn changed(v: &mut Vcpu, number: usize, args: &[usize; 6], start: usize, len: us
     let r = served(v, number, args);
     if r != KEPT {
         // Even a call that fails may have changed a part.
-        v.change(start, end(start, len), 0);
+        v.change(start, end(start, len), 0, 0);
     }
     r
 }
@@ -258,11 +263,12 @@ fn protect(v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isize {
                 .flatten()
                 .filter(whole);
             let bits = known.map_or(entry_bits(rights), |m| m.bits());
-            v.change(start, to, bits);
-            paging::fill_ahead(start, to, bits);
+            let since = known.map_or(0, |m| m.since);
+            paging::fill_ahead(start, to, bits, since);
+            v.change(start, to, bits, since);
         } else {
             // Even a call that fails may have changed a part.
-            v.change(start, to, 0);
+            v.change(start, to, 0, 0);
         }
     }
     r
@@ -270,6 +276,7 @@ fn protect(v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isize {
 
 fn mmap(v: &mut Vcpu, args: &[usize; 6]) -> isize {
     let [addr, len, rights, flags, ..] = *args;
+    let since = paging::version();
     let r = if flags & map::FIXED != 0 {
         modules::forget(addr, len);
         changed(v, nr::MMAP, args, addr, len)
@@ -287,7 +294,7 @@ fn mmap(v: &mut Vcpu, args: &[usize; 6]) -> isize {
     if usable && !faults::kernels(start, to) {
         let mine = rights == READ_WRITE && flags & map::PRIVATE != 0;
         let bits = entry_bits(rights) | if mine { bit::MINE } else { 0 };
-        paging::fill_ahead(start, to, bits);
+        paging::fill_ahead(start, to, bits, since);
     }
     r
 }
@@ -296,14 +303,15 @@ fn mmap(v: &mut Vcpu, args: &[usize; 6]) -> isize {
 static BREAK: AtomicUsize = AtomicUsize::new(0);
 
 fn brk(v: &mut Vcpu, args: &[usize; 6]) -> isize {
+    let since = paging::version();
     let r = served(v, nr::BRK, args);
     if r != KEPT {
         let (now, was) = (r as usize, BREAK.swap(r as usize, Ordering::Relaxed));
         if now < was {
-            v.change(end(now, 0), end(was, 0), 0);
+            v.change(end(now, 0), end(was, 0), 0, 0);
         } else if was != 0 {
             let bits = paging::rights(true, false) | bit::MINE;
-            paging::fill_ahead(end(was, 0), end(now, 0), bits);
+            paging::fill_ahead(end(was, 0), end(now, 0), bits, since);
         }
     }
     r

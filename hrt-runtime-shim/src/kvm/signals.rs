@@ -364,8 +364,16 @@ pub fn remask(b: *mut Block, v: &mut Vcpu, mask: u64) -> Option<u64> {
     // It has come too early.
     s.pending.store(0, Ordering::Relaxed);
     v.stop(false);
-    // SAFETY: the calling thread's own block; a signal to ourselves.
-    unsafe { actions::send_again(b, sig, info.as_ptr().cast()) };
+    const SI_TIMER: i32 = -2;
+    const SI_TKILL: i32 = -6;
+    let own = matches!(code(&info), SI_TIMER | SI_TKILL);
+    // SAFETY: the calling thread's own block; a signal to ourselves. One that was the process's is so again.
+    unsafe {
+        let (pid, at) = ((*b).pid as usize, info.as_ptr() as usize);
+        if own || raw::syscall4(nr::RT_SIGQUEUEINFO, pid, sig, at, 0) != 0 {
+            actions::send_again(b, sig, info.as_ptr().cast());
+        }
+    }
     Some(mask)
 }
 
@@ -403,7 +411,7 @@ pub fn raise(b: *mut Block, v: &mut Vcpu, info: &Info, trap: Trap, again: bool) 
     let version = local::action_version();
     let action = action(sig);
     if sig == SIGSEGV {
-        local::learn(&action, version);
+        local::learn(b, &action, version);
     }
     // None may come between the frame and the handler's mask.
     let held = raw::set_sigmask(raw::ALL_SIGNALS);

@@ -894,9 +894,9 @@ impl Vcpu {
     }
 
     /// Gives what the guest's tables have of `from..to` the bits `bits`, or removes it if they are 0, after Linux has changed what
-    /// is mapped there.
-    pub fn change(&mut self, from: usize, to: usize, bits: u64) {
-        if paging::change(from, to, bits) {
+    /// is mapped there. `since`: see [`paging::version`].
+    pub fn change(&mut self, from: usize, to: usize, bits: u64, since: u64) {
+        if paging::change(from, to, bits, since) {
             self.unmap(from, to);
         }
     }

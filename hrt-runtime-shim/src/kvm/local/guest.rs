@@ -15,13 +15,12 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use hrt_abi::api::ENTRY_OWNED;
 
 fn add(counter: &AtomicU64) {
-    // One virtual CPU writes.
-    counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    counter.fetch_add(1, Ordering::Relaxed);
 }
 
 /// The calling virtual CPU's block, by its alias; `None` if nothing is to be served here now.
 fn serving() -> Option<*mut Block> {
-    if GUEST.on.load(Ordering::Relaxed) == 0 || patch::THREADS.load(Ordering::Relaxed) != 1 {
+    if GUEST.on.load(Ordering::Relaxed) == 0 {
         return None;
     }
     let b = (block::current() as usize + ALIAS) as *mut Block;
@@ -63,9 +62,9 @@ fn invalidate_all() {
     }
 }
 
-/// Notes that entries of `range` may be lazy.
-fn note(range: Range<usize>) {
-    // SAFETY: this virtual CPU is the only one, and its partner waits.
+/// Notes that entries of `range` may be lazy. The tables must be held.
+pub fn note(range: Range<usize>) {
+    // SAFETY: the tables are held.
     let ranges = unsafe { &mut *GUEST.ranges.get() };
     let used = GUEST.used.load(Ordering::Relaxed).min(RANGES);
     let apart = |r: &(usize, usize)| {
@@ -101,10 +100,15 @@ fn protect(from: usize, len: usize, rights: usize) -> bool {
     if !fits
         || !matches!(rights, 0 | prot::READ | READ_WRITE)
         || GUEST.calls.load(Ordering::Relaxed) >= MOST_CALLS
+        // Other processors would have to forget the entries.
+        || rights != READ_WRITE && patch::THREADS.load(Ordering::Relaxed) != 1
     {
         return false;
     }
-    // SAFETY: entries of the guest's tables, at their alias; nothing else writes them now.
+    let Some(_held) = paging::hold() else {
+        return false;
+    };
+    // SAFETY: entries of the guest's tables, at their alias, held still.
     let ours = entries(
         from,
         to,
@@ -113,11 +117,7 @@ fn protect(from: usize, len: usize, rights: usize) -> bool {
     if !ours {
         return false;
     }
-    let bits = match rights {
-        READ_WRITE => bit::PRESENT | bit::WRITE,
-        0 => bit::LAZY,
-        _ => bit::PRESENT | bit::LAZY,
-    };
+    let bits = super::lazy_bits(rights);
     if bits & bit::LAZY != 0 {
         note(from..to);
         add(&GUEST.calls);
@@ -128,7 +128,7 @@ fn protect(from: usize, len: usize, rights: usize) -> bool {
     let many = (to - from) / PAGE > MANY;
     entries(from, to, |e, at| {
         // SAFETY: as above.
-        unsafe { *e = *e & !(bit::PRESENT | bit::WRITE | bit::LAZY) | bits };
+        unsafe { *e = *e & !bit::RIGHTS | bits };
         if !many {
             invalidate(at);
         }
@@ -195,13 +195,16 @@ fn faulted(b: *mut Block, frame: &mut Frame, sse: usize) -> bool {
     }
     // SAFETY: this virtual CPU's own page.
     let d = unsafe { &mut *desk(frame) };
-    // SAFETY: the partner, which writes it, waits.
-    let action = unsafe { *GUEST.action.get() };
+    let version = GUEST.version.load(Ordering::Acquire);
+    // SAFETY: words of ours; whether they belong together is seen afterwards.
+    let action = unsafe { GUEST.action.get().read_volatile() };
+    core::sync::atomic::fence(Ordering::Acquire);
     let blocked = d.shown >> (SIGSEGV - 1) & 1 != 0;
     if entry & bit::LAZY == 0
         || d.mask_known == 0
         || blocked
-        || GUEST.learned.load(Ordering::Relaxed) != GUEST.version.load(Ordering::Relaxed)
+        || GUEST.learned.load(Ordering::Relaxed) != version
+        || GUEST.version.load(Ordering::Relaxed) != version
         || action.handler <= SIG_IGN
         || action.flags & (flag::RESTORER | flag::RESETHAND) != flag::RESTORER
     {

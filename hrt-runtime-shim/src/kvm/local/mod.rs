@@ -7,12 +7,14 @@
 //!   marked ([`bit::LAZY`]). Before a call of the program's on which that could show, Linux is told ([`settle`]).
 //! * *So is the signal mask.* In a handler that the guest's kernel has entered, Linux blocks fewer signals than the program has blocked.
 //!   Whenever the guest is left, that is put right first ([`settle_mask`]).
-//! * It serves while the process has one thread: other virtual CPUs would have to forget what they know of an entry.
+//! * Where there are other virtual CPUs, they must forget what they know of an entry that allows less now: the partner makes Linux see to that
+//!   ([`restrict`]). One that allows more again is the guest's kernel's.
 
 mod guest;
 
 pub use guest::{call, fault};
 
+use super::channel;
 use super::faults;
 use super::gate;
 use super::paging::{self, ALIAS, PAGE, USER_END, bit};
@@ -20,7 +22,8 @@ use super::signals::{self, SIGSEGV, Trap};
 use super::vcpu::{self, Vcpu};
 use crate::kernel::actions::{NO_ACTION, SIG_IGN};
 use crate::kernel::block::Block;
-use crate::kernel::{Action, memory, observe, patch, policy};
+use crate::kernel::spin::Spin;
+use crate::kernel::{Action, children, memory, observe, patch, policy};
 use crate::raw::{self, nr, prot};
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -115,7 +118,8 @@ struct Guest {
 #[repr(C, align(64))]
 struct Initial([u8; 576]);
 
-// SAFETY: the cells are used by the guest's kernel while the process has one thread, and by that thread's partner when the guest is left.
+// SAFETY: `ranges` is used while the tables are held; `action` is read by who looks at `learned` and `version` before and afterwards;
+// `initial` is written before the program begins.
 unsafe impl Sync for Guest {}
 const _: () = assert!(size_of::<Guest>() == PAGE);
 
@@ -265,25 +269,36 @@ pub fn action_version() -> u64 {
 }
 
 /// The program's action for SIGSEGV was `action` at `version`.
-pub fn learn(action: &Action, version: u64) {
-    // SAFETY: the guest reads it only if it has one virtual CPU, which does not run.
-    unsafe { *GUEST.action.get() = *action };
-    GUEST.learned.store(version, Ordering::Relaxed);
+pub fn learn(b: *mut Block, action: &Action, version: u64) {
+    if children::borrows(b) {
+        // Another process's, with which this one shares the memory.
+        return;
+    }
+    let _one = LEARNING.take();
+    GUEST.learned.store(u64::MAX, Ordering::Relaxed);
+    core::sync::atomic::fence(Ordering::Release);
+    // SAFETY: one thread at a time; who reads it meanwhile sees that it is not to be used.
+    unsafe { GUEST.action.get().write_volatile(*action) };
+    GUEST.learned.store(version, Ordering::Release);
 }
+
+static LEARNING: Spin = Spin::new();
 
 /// Tells Linux what the program may do with the pages of `from..to`.
 pub fn settle(from: usize, to: usize) {
-    if GUEST.used.load(Ordering::Relaxed) == 0 {
-        return;
+    if GUEST.used.load(Ordering::Acquire) != 0 {
+        paging::with_tables(|| settle_held(from, to));
     }
-    // SAFETY: there are lazy entries only while the process has one thread, whose virtual CPU does not run.
-    let ranges = unsafe { *GUEST.ranges.get() };
+}
+
+fn settle_held(from: usize, to: usize) {
+    let used = GUEST.used.load(Ordering::Relaxed).min(RANGES);
+    // SAFETY: the tables are held.
+    let ranges = unsafe { &(&*GUEST.ranges.get())[..used] };
     let mut whole = true;
-    for range in &ranges[..GUEST.used.load(Ordering::Relaxed)] {
+    for range in ranges {
         let (start, end) = (range.0.max(from), range.1.min(to));
-        whole &= start == range.0 && end == range.1;
-        let mut at = start;
-        while let Some((run, entry)) = paging::lazy(at, end) {
+        let all = paging::settle(start, end, |run, entry| {
             let rights = if entry & bit::PRESENT != 0 {
                 prot::READ
             } else {
@@ -292,21 +307,56 @@ pub fn settle(from: usize, to: usize) {
             let args = [run.start, run.end - run.start, rights, 0, 0, 0];
             // SAFETY: the program has asked for it.
             let linux = |args: &[usize; 6]| unsafe { raw::syscall6(nr::MPROTECT, *args) };
-            let r = memory::serve(nr::MPROTECT, &args, linux).unwrap_or_else(|| linux(&args));
             // One mapping more than Linux can have: the guest goes on seeing to it.
-            if r == 0 {
-                paging::known(&run);
-            } else {
-                whole = false;
-            }
-            at = run.end;
-        }
+            memory::serve(nr::MPROTECT, &args, linux).unwrap_or_else(|| linux(&args)) == 0
+        });
+        whole &= all && (start, end) == *range;
     }
     if whole {
-        GUEST.used.store(0, Ordering::Relaxed);
+        GUEST.used.store(0, Ordering::Release);
         GUEST.calls.store(0, Ordering::Relaxed);
         GUEST.unreadable.store(0, Ordering::Relaxed);
     }
+}
+
+/// Bits of an entry for memory whose lazy rights are `rights`.
+fn lazy_bits(rights: usize) -> u64 {
+    match rights {
+        READ_WRITE => bit::PRESENT | bit::WRITE,
+        0 => bit::LAZY,
+        _ => bit::PRESENT | bit::LAZY,
+    }
+}
+
+/// mprotect(2) that takes rights away while there are other virtual CPUs: true if it has been served. Linux takes them away, which makes
+/// all processors forget the entries, and gives them back, which changes nothing: so the guests' kernels can give back the program's.
+#[must_use]
+pub fn restrict(from: usize, len: usize, rights: usize) -> bool {
+    if patch::THREADS.load(Ordering::Relaxed) == 1
+        || !ready(from, len, rights)
+        || rights == READ_WRITE
+    {
+        return false;
+    }
+    let to = end_of(from, len);
+    if !paging::all_mine(from, to) && !fill(from, to) {
+        return false;
+    }
+    channel::forbid();
+    paging::restrict(from, to, lazy_bits(rights), || {
+        guest::note(from..to);
+        GUEST.calls.fetch_add(1, Ordering::Relaxed);
+        if rights == 0 {
+            GUEST.unreadable.store(1, Ordering::Relaxed);
+        }
+        GUEST.protections.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the program has asked for the first, and has had the second.
+        let call = |rights| unsafe { raw::syscall4(nr::MPROTECT, from, to - from, rights, 0) };
+        // If only the second fails, Linux holds what the program has asked for; a fault there is the partner's.
+        let taken = call(rights);
+        call(READ_WRITE);
+        taken == 0
+    })
 }
 
 /// Before a call of the program's: Linux is told what could show in it.
@@ -368,23 +418,26 @@ fn reach(number: usize, args: &[usize; 6]) -> Reach {
     }
 }
 
-/// Before mprotect(2) goes to Linux: true if the guest's kernel can serve it now, since entries are ready for that which were not.
-#[must_use]
-pub fn prepare(from: usize, len: usize, rights: usize) -> bool {
-    let to = from.saturating_add(len).saturating_add(PAGE - 1) & !(PAGE - 1);
+fn end_of(from: usize, len: usize) -> usize {
+    from.saturating_add(len).saturating_add(PAGE - 1) & !(PAGE - 1)
+}
+
+/// True if mprotect(2) with these arguments may be lazy.
+fn ready(from: usize, len: usize, rights: usize) -> bool {
+    let to = end_of(from, len);
     let fits = from.is_multiple_of(PAGE) && from < to && to <= USER_END && to - from <= LONGEST;
-    if !on()
-        || !fits
-        || !(matches!(rights, 0 | prot::READ) || rights == READ_WRITE && GUEST.used.load(Ordering::Relaxed) != 0)
-        || patch::THREADS.load(Ordering::Relaxed) != 1
-        || GUEST.calls.load(Ordering::Relaxed) >= MOST_CALLS
-        || faults::kernels(from, to)
-        || paging::all_mine(from, to)
+    let again = rights == READ_WRITE && GUEST.used.load(Ordering::Relaxed) != 0;
+    on()
+        && fits
+        && (matches!(rights, 0 | prot::READ) || again)
+        && GUEST.calls.load(Ordering::Relaxed) < MOST_CALLS
+        && !faults::kernels(from, to)
         // Who handles no SIGSEGV has no barrier.
-        || signals::action(SIGSEGV).handler <= SIG_IGN
-    {
-        return false;
-    }
+        && signals::action(SIGSEGV).handler > SIG_IGN
+}
+
+/// Makes entries for all of `from..to`, if that is memory that may be protected lazily.
+fn fill(from: usize, to: usize) -> bool {
     let mut at = from;
     while at < to {
         let Some(m) = paging::mapping(at) else {
@@ -395,13 +448,29 @@ pub fn prepare(from: usize, len: usize, rights: usize) -> bool {
         }
         let end = m.end.min(to);
         while at < end {
-            if paging::fill(at, end, at, m.bits()).is_err() {
+            if paging::fill(at, end, at, m.bits(), m.since).is_err() {
                 return false;
             }
             at = paging::piece_end(at).min(end);
         }
     }
     paging::all_mine(from, to)
+}
+
+/// Before mprotect(2) goes to Linux: true if the guest's kernel can serve it now, since entries are ready for that which were not.
+#[must_use]
+pub fn prepare(from: usize, len: usize, rights: usize) -> bool {
+    let alone = patch::THREADS.load(Ordering::Relaxed) == 1;
+    let to = end_of(from, len);
+    (alone || rights == READ_WRITE)
+        && ready(from, len, rights)
+        && !paging::all_mine(from, to)
+        && fill(from, to)
+        && {
+            // Its server makes calls before which Linux could not be told.
+            channel::forbid();
+            true
+        }
 }
 
 /// If the guest's kernel was at an instruction that may fault: where it goes on then.
