@@ -78,7 +78,7 @@ racket() {
 
 # c NAME KIND SOURCE: a C program, plain and hybrid.
 c() {
-    local name=$1 source=$3 kind cc flags=(-O1 -pthread -I "$ROOT/testsuite/programs/include")
+    local name=$1 source=$3 kind cc flags=(-O1 -pthread -I "$ROOT/testsuite/programs/include" -I "$ROOT/hrt-runtime-shim/api")
     case $2 in
     dynamic-pie) flags+=(-fPIE -pie) ;;
     no-pie) flags+=(-fno-pie -no-pie) ;;
@@ -238,6 +238,10 @@ command_line kvm-guest '/t/guest'
 if [ "${MV_RING0_KVM:-0}" = 1 ]; then
     c panic dynamic-pie "$ROOT/testsuite/days/panic.c"
     command_line kvm-panic 'HRT_PLATFORM=kvm HRT_RING=0 /t/hybrid/panic shutdown'
+    for example in ring0 barrier; do
+        c "$example" static "$ROOT/examples/$example/$example.c"
+        command_line "example-$example" "HRT_PLATFORM=kvm HRT_RING=0 /t/hybrid/$example"
+    done
 fi
 
 CASES=()
@@ -318,6 +322,8 @@ judge_command kvm-device '^crw.* 10, *232 .*/dev/kvm$'
 judge_command kvm-guest '^port 0x42: 42$'
 if [ "${MV_RING0_KVM:-0}" = 1 ]; then
     judge_panic
+    judge_command example-ring0 '^ring 0, page tables at 0x'
+    judge_command example-barrier '^ring 0, page tables: 80 pages noted$'
 fi
 for name in "${NAMES[@]}"; do
     if [ "$(status "$name plain")" = "${WANT[$name]}" ]; then

@@ -408,7 +408,11 @@ fn fill_piece(
     let from = from.max(piece);
     let to = to.min(piece + PIECE);
     let _guard = LOCK.take();
-    let bits = still(bits, since);
+    fill_held(from, to, needed, still(bits, since))
+}
+
+/// Fills entries of one piece. The lock must be held.
+fn fill_held(from: usize, to: usize, needed: Option<usize>, bits: u64) -> Result<(), &'static str> {
     let first = leaf(from, 0)?;
     let page = physical(from)?;
     for i in 0..(to - from) / PAGE {
@@ -424,6 +428,43 @@ fn fill_piece(
         }
     }
     Ok(())
+}
+
+/// Makes lazy what Linux holds as read-only of `from..to`, as learned at [`version`] `since`: `then` makes it writable to Linux, while nobody
+/// sees that. False, with nothing changed that shows, if that cannot be.
+pub fn adopt_pages(from: usize, to: usize, since: u64, then: impl FnOnce() -> bool) -> bool {
+    let _guard = LOCK.take();
+    if VERSION.load(Ordering::Relaxed) != since {
+        return false;
+    }
+    let bits = rights(false, false) | bit::MINE | bit::LAZY;
+    let mut at = from;
+    while at < to {
+        let end = piece_end(at).min(to);
+        if fill_held(at, end, None, bits).is_err() {
+            break;
+        }
+        at = end;
+    }
+    let done = at == to && then();
+    if !done {
+        forget_lazy(from, at);
+    }
+    done
+}
+
+/// The entries of `from..to` are no longer the kernel's to change. The lock must be held.
+fn forget_lazy(from: usize, to: usize) {
+    for_tables(from, to, |first, count| {
+        for i in 0..count {
+            // SAFETY: entries of one table of ours; the lock is held. The processor does not look at these bits.
+            unsafe {
+                let entry = first.add(i);
+                entry.write_volatile(entry.read_volatile() & !(bit::LAZY | bit::MINE));
+            }
+        }
+        true
+    });
 }
 
 /// Gives the entries that there are of `from..to` the bits `bits`; 0 removes them.
@@ -572,16 +613,7 @@ pub fn settle(
             continue;
         }
         VERSION.fetch_add(1, Ordering::Release);
-        for_tables(run.start, run.end, |first, count| {
-            for i in 0..count {
-                // SAFETY: entries of one table of ours; the lock is held. The processor does not look at these bits.
-                unsafe {
-                    let entry = first.add(i);
-                    entry.write_volatile(entry.read_volatile() & !(bit::LAZY | bit::MINE));
-                }
-            }
-            true
-        });
+        forget_lazy(run.start, run.end);
     }
     all
 }
@@ -609,30 +641,58 @@ fn lazy(from: usize, to: usize) -> Option<(core::ops::Range<usize>, u64)> {
     found
 }
 
-/// Gives the entries of `from..to`, all of them [`bit::MINE`], the lazy bits `bits`, before `then` makes the processors forget what they
-/// were; false if they are not all the kernel's.
-pub fn restrict(from: usize, to: usize, bits: u64, then: impl FnOnce() -> bool) -> bool {
-    let _guard = LOCK.take();
+/// Gives the entries of `from..to` the lazy bits `bits`, and has `then` make the processors forget those runs of them that allowed more.
+/// False, with nothing changed, if they are not all [`bit::MINE`]; or if `then` has failed. The tables must be held.
+pub fn restrict(
+    from: usize,
+    to: usize,
+    bits: u64,
+    mut then: impl FnMut(core::ops::Range<usize>) -> bool,
+) -> bool {
+    /// Runs that are told one by one.
+    const RUNS: usize = 64;
     let mut mine = 0;
     for_tables(from, to, |first, count| {
         // SAFETY: entries of one table of ours; the lock is held.
-        mine += (0..count).filter(|i| unsafe { first.add(*i).read_volatile() } & (bit::MINE | ENTRY_OWNED) == bit::MINE).count();
+        let entry = |i: usize| unsafe { first.add(i).read_volatile() };
+        mine += (0..count)
+            .filter(|i| entry(*i) & (bit::MINE | ENTRY_OWNED) == bit::MINE)
+            .count();
         true
     });
     if mine != (to - from) / PAGE {
         return false;
     }
+    let lost = (bit::PRESENT | bit::WRITE) & !bits;
+    let mut runs: [core::ops::Range<usize>; RUNS] = [const { 0..0 }; RUNS];
+    let mut used = 0;
+    let mut at = from;
     for_tables(from, to, |first, count| {
         for i in 0..count {
             // SAFETY: as above.
-            unsafe {
+            let old = unsafe {
                 let entry = first.add(i);
-                entry.write_volatile(entry.read_volatile() & !bit::RIGHTS | bits);
+                let old = entry.read_volatile();
+                entry.write_volatile(old & !bit::RIGHTS | bits);
+                old
+            };
+            if old & lost != 0 {
+                if used == 0 || runs[used - 1].end != at && used < RUNS {
+                    runs[used] = at..at;
+                    used += 1;
+                }
+                // What lies between is told along, where there are too many.
+                runs[used - 1].end = at + PAGE;
             }
+            at += PAGE;
         }
         true
     });
-    then()
+    let mut all = true;
+    for run in &runs[..used] {
+        all &= then(run.clone());
+    }
+    all
 }
 
 /// A mapping of the process, as Linux has it.

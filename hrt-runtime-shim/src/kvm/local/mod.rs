@@ -343,78 +343,112 @@ pub fn restrict(from: usize, len: usize, rights: usize) -> bool {
         return false;
     }
     channel::forbid();
-    paging::restrict(from, to, lazy_bits(rights), || {
+    let done = paging::with_tables(|| {
         guest::note(from..to);
         GUEST.calls.fetch_add(1, Ordering::Relaxed);
         if rights == 0 {
             GUEST.unreadable.store(1, Ordering::Relaxed);
         }
+        paging::restrict(from, to, lazy_bits(rights), |run| {
+            let len = run.end - run.start;
+            // SAFETY: the program has asked for the first, and has had the second.
+            let call = |rights| unsafe { raw::syscall4(nr::MPROTECT, run.start, len, rights, 0) };
+            // If only the second fails, Linux holds what the program has asked for; a fault there is the partner's.
+            let taken = call(rights);
+            call(READ_WRITE);
+            taken == 0
+        })
+    });
+    if done {
         GUEST.protections.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the program has asked for the first, and has had the second.
-        let call = |rights| unsafe { raw::syscall4(nr::MPROTECT, from, to - from, rights, 0) };
-        // If only the second fails, Linux holds what the program has asked for; a fault there is the partner's.
-        let taken = call(rights);
-        call(READ_WRITE);
-        taken == 0
-    })
+    }
+    done
 }
 
 /// Before a call of the program's: Linux is told what could show in it.
 pub fn before(number: usize, args: &[usize; 6]) {
-    if GUEST.used.load(Ordering::Relaxed) == 0 {
+    if GUEST.used.load(Ordering::Acquire) == 0 {
         return;
     }
-    let range = |at: usize, len: usize| settle(at & !(PAGE - 1), at.saturating_add(len));
-    match reach(number, args) {
-        Reach::Nothing => {}
-        Reach::Reads(at, len) if GUEST.unreadable.load(Ordering::Relaxed) != 0 => range(at, len),
-        Reach::Reads(..) => {}
-        Reach::Range(at, len) => range(at, len),
-        Reach::Anything => settle(0, USER_END),
+    let unreadable = GUEST.unreadable.load(Ordering::Relaxed) != 0;
+    for reach in reach(number, args) {
+        match reach {
+            Reach::Reads(at, len) if unreadable => reached(at, len),
+            Reach::Nothing | Reach::Reads(..) => {}
+            Reach::Writes(at, len) => reached(at, len),
+            Reach::Anything => settle(0, USER_END),
+        }
     }
 }
 
+/// Linux is to know what the program may do with `len` bytes at `at`.
+fn reached(at: usize, len: usize) {
+    settle(at & !(PAGE - 1), at.saturating_add(len));
+}
+
 /// What of the program's memory a call can depend on.
+#[derive(Clone, Copy)]
 enum Reach {
     Nothing,
     /// So many bytes from there, which it only reads.
     Reads(usize, usize),
-    Range(usize, usize),
+    /// So many bytes from there, which it may write, or whose mapping it changes.
+    Writes(usize, usize),
     Anything,
 }
 
-fn reach(number: usize, args: &[usize; 6]) -> Reach {
-    let [a0, a1, a2, a3, ..] = *args;
+/// What a call can depend on. A path is no longer than a page; opening one may lead to a list of mappings.
+fn reach(number: usize, args: &[usize; 6]) -> [Reach; 2] {
+    use Reach::{Anything, Nothing, Reads, Writes};
+    let [a0, a1, a2, a3, a4, _] = *args;
+    let one = |reach| [reach, Nothing];
     // Linux, `arch/x86/entry/syscalls/syscall_64.tbl`.
     match number {
-        nr::RT_SIGRETURN => Reach::Reads(0, 0),
         nr::CLOSE
-        | 8
+        | 8 // lseek
         | nr::SCHED_YIELD
-        | 37
-        | 62
-        | nr::TGKILL
-        | nr::EXIT
-        | nr::EXIT_GROUP
+        | nr::DUP
+        | nr::DUP2
+        | nr::DUP3
+        | 37 // alarm
         | nr::GETPID
+        | 41 // socket
+        | nr::EXIT
+        | 62 // kill
+        | 102 | 104 | 107 | 108 | 110 // getuid and its like
         | nr::GETTID
-        | 102
-        | 104
-        | 107
-        | 108
-        | 110 => Reach::Nothing,
-        nr::WRITE | 18 => Reach::Reads(a1, a2),
-        nr::READ | nr::PREAD64 => Reach::Range(a1, a2),
-        nr::MUNMAP | nr::MPROTECT | nr::MADVISE => Reach::Range(a0, a1.saturating_add(PAGE)),
-        nr::MMAP if a3 & raw::map::FIXED == 0 => Reach::Nothing,
-        nr::MMAP => Reach::Range(a0, a1.saturating_add(PAGE)),
-        96 => Reach::Range(a0, 16),                // gettimeofday
-        98 => Reach::Range(a1, 144),               // getrusage
-        100 => Reach::Range(a0, 32),               // times
-        nr::CLOCK_GETTIME => Reach::Range(a1, 16), // and clock_getres
-        nr::RT_SIGPROCMASK if a2 == 0 => Reach::Reads(a1, 8),
-        nr::RT_SIGPROCMASK => Reach::Range(a2, 8),
-        _ => Reach::Anything,
+        | nr::EXIT_GROUP
+        | nr::TGKILL
+        | 284 | 290 | 291 // eventfd, eventfd2, epoll_create1
+        | nr::MEMBARRIER => one(Nothing),
+        nr::WRITE | 18 | 44 => one(Reads(a1, a2)), // pwrite64, sendto
+        20 => one(Reads(0, USER_END)),             // writev
+        21 => one(Reads(a0, PAGE)),                // access
+        233 => one(Reads(a3, 16)),                 // epoll_ctl
+        nr::READ | nr::PREAD64 | 217 => one(Writes(a1, a2)), // getdents64
+        318 => one(Writes(a0, a1)),                // getrandom
+        7 => one(Writes(a0, a1.saturating_mul(8))), // poll
+        232 => one(Writes(a1, a2.saturating_mul(12))), // epoll_wait
+        nr::EPOLL_PWAIT => [Writes(a1, a2.saturating_mul(12)), Reads(a4, 8)],
+        nr::STAT | 6 => [Reads(a0, PAGE), Writes(a1, 144)], // lstat
+        nr::FSTAT => one(Writes(a1, 144)),
+        262 => [Reads(a1, PAGE), Writes(a2, 144)], // newfstatat
+        293 => one(Writes(a0, 8)),                 // pipe2
+        35 => [Reads(a0, 16), Writes(a1, 16)],     // nanosleep
+        230 => [Reads(a2, 16), Writes(a3, 16)],    // clock_nanosleep
+        96 => one(Writes(a0, 16)),                 // gettimeofday
+        98 => one(Writes(a1, 144)),                // getrusage
+        100 => one(Writes(a0, 32)),                // times
+        nr::CLOCK_GETTIME => one(Writes(a1, 16)),
+        // FUTEX_WAIT and FUTEX_WAKE, and those with a set of bits
+        nr::FUTEX if matches!(a1 & 0x7f, 0 | 1 | 9 | 10) => [Reads(a0, 4), Reads(a3, 16)],
+        nr::RT_SIGACTION => [Reads(a1, 32), Writes(a2, 32)],
+        nr::RT_SIGPROCMASK => [Reads(a1, 8), Writes(a2, 8)],
+        nr::SIGALTSTACK => [Reads(a0, 24), Writes(a1, 24)],
+        nr::MUNMAP | nr::MPROTECT | nr::MADVISE => one(Writes(a0, a1.saturating_add(PAGE))),
+        nr::MMAP if a3 & raw::map::FIXED == 0 => one(Nothing),
+        nr::MMAP => one(Writes(a0, a1.saturating_add(PAGE))),
+        _ => one(Anything),
     }
 }
 
@@ -436,17 +470,27 @@ fn ready(from: usize, len: usize, rights: usize) -> bool {
         && signals::action(SIGSEGV).handler > SIG_IGN
 }
 
-/// Makes entries for all of `from..to`, if that is memory that may be protected lazily.
+/// Makes entries for all of `from..to`, if that is memory that may be protected lazily. What Linux holds as read-only becomes lazy.
 fn fill(from: usize, to: usize) -> bool {
     let mut at = from;
     while at < to {
         let Some(m) = paging::mapping(at) else {
             return false;
         };
-        if m.bits() & bit::MINE == 0 {
+        let end = m.end.min(to);
+        if m.private && m.read && !m.write && !m.execute {
+            let adopted = paging::adopt_pages(at, end, m.since, || {
+                guest::note(at..end);
+                // SAFETY: private memory; the guest's tables go on forbidding what Linux allows now.
+                unsafe { raw::syscall4(nr::MPROTECT, at, end - at, READ_WRITE, 0) == 0 }
+            });
+            if !adopted {
+                return false;
+            }
+            at = end;
+        } else if m.bits() & bit::MINE == 0 {
             return false;
         }
-        let end = m.end.min(to);
         while at < end {
             if paging::fill(at, end, at, m.bits(), m.since).is_err() {
                 return false;
