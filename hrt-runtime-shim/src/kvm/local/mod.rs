@@ -291,7 +291,31 @@ pub fn settle(from: usize, to: usize) {
     }
 }
 
+/// Faults served in the guest by which being lazy pays, each time that Linux has to be told in the end.
+const WORTH: u64 = 64;
+/// mprotect(2) calls that go to Linux after it has not paid, at most.
+const MOST_SPARED: u32 = 64;
+/// How many go there now, and how many went the last time.
+static SPARED: [AtomicU32; 2] = [const { AtomicU32::new(0) }; 2];
+/// Faults served when Linux was told last.
+static SETTLED: AtomicU64 = AtomicU64::new(0);
+
+/// Linux had to be told of what was lazy: keeps an account of whether that pays.
+fn account() {
+    let faults = GUEST.faults.load(Ordering::Relaxed);
+    let paid = faults.wrapping_sub(SETTLED.swap(faults, Ordering::Relaxed)) >= WORTH;
+    let [now, last] = &SPARED;
+    let spared = if paid {
+        0
+    } else {
+        (2 * last.load(Ordering::Relaxed) + 1).min(MOST_SPARED)
+    };
+    last.store(spared, Ordering::Relaxed);
+    now.store(spared, Ordering::Relaxed);
+}
+
 fn settle_held(from: usize, to: usize) {
+    let mut told = false;
     let used = GUEST.used.load(Ordering::Relaxed).min(RANGES);
     // SAFETY: the tables are held.
     let ranges = unsafe { &(&*GUEST.ranges.get())[..used] };
@@ -307,10 +331,14 @@ fn settle_held(from: usize, to: usize) {
             let args = [run.start, run.end - run.start, rights, 0, 0, 0];
             // SAFETY: the program has asked for it.
             let linux = |args: &[usize; 6]| unsafe { raw::syscall6(nr::MPROTECT, *args) };
+            told = true;
             // One mapping more than Linux can have: the guest goes on seeing to it.
             memory::serve(nr::MPROTECT, &args, linux).unwrap_or_else(|| linux(&args)) == 0
         });
         whole &= all && (start, end) == *range;
+    }
+    if told {
+        account();
     }
     if whole {
         GUEST.used.store(0, Ordering::Release);
@@ -461,6 +489,11 @@ fn ready(from: usize, len: usize, rights: usize) -> bool {
     let to = end_of(from, len);
     let fits = from.is_multiple_of(PAGE) && from < to && to <= USER_END && to - from <= LONGEST;
     let again = rights == READ_WRITE && GUEST.used.load(Ordering::Relaxed) != 0;
+    let spare = |n: u32| n.checked_sub(1);
+    let order = Ordering::Relaxed;
+    if rights != READ_WRITE && SPARED[0].fetch_update(order, order, spare).is_ok() {
+        return false;
+    }
     on()
         && fits
         && (matches!(rights, 0 | prot::READ) || again)
