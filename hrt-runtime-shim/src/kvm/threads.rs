@@ -3,11 +3,11 @@
 //! A child that shares memory gets its block and virtual CPU from its parent, before Linux makes it: so the descriptor is in the
 //! tables of both. The child of a fork makes a VM of its own, since a VM belongs to one address space.
 
-use super::channel;
 use super::paging;
 use super::partner;
 use super::signals::KEPT;
 use super::vcpu::{self, Vcpu};
+use crate::channel::{posts, server};
 use crate::functions::heap;
 use crate::kernel::block::{self, BLOCK_SIZE, Block};
 use crate::kernel::children::{self, CloneArgs, flag};
@@ -126,7 +126,7 @@ fn start(
     }
     if flags & flag::THREAD != 0 && !children::borrows(b) && flags & flag::SHARED != flag::SHARED {
         // It has descriptors or directories of its own.
-        channel::forbid();
+        server::forbid();
     }
     // SAFETY: the child's block is ours until the child runs, and complete.
     let r = unsafe {
@@ -192,7 +192,6 @@ fn copy(
     if r == 0 {
         // SAFETY: the calling thread's own block.
         unsafe { children::copied(b) };
-        channel::after_fork(b);
         if stack != 0 {
             v.regs.rsp = stack as u64;
         }
@@ -222,6 +221,9 @@ pub fn exit(b: *mut Block, v: &mut Vcpu, status: usize, report: impl FnOnce()) -
         }
     }
     heap::thread_ends(b);
+    if borrowed == 0 {
+        posts::thread_ends();
+    }
     patch::THREADS.fetch_sub(1, Ordering::AcqRel);
     if borrowed == 0 {
         // SAFETY: as above.

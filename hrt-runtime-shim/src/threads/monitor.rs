@@ -177,7 +177,7 @@ unsafe extern "C" fn work(_: usize) -> usize {
         let missed = next.is_none() && groups::all().iter().any(groups::is_busy);
         let until = first.min(next.map_or(NEVER, |n| time + n));
         if !missed && now() < until {
-            futex_wait(&raw const SLEEP, depth, until);
+            super::idly(|| futex_wait(&raw const SLEEP, depth, until));
         }
         SLEEP.store(WORKS, Ordering::SeqCst);
         if missed {
