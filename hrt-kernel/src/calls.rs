@@ -80,8 +80,8 @@ pub struct Queue {
     serving: Line<Serving>,
     /// The thread, when it has stopped until the turn is free.
     waiter: Line<AtomicPtr<Waiter>>,
-    /// Set by the thread when it was served too late.
-    late: AtomicU32,
+    /// What the thread has to say against the server's work, in points.
+    complaint: AtomicU32,
     places: [Place; ROOM as usize],
 }
 
@@ -105,7 +105,7 @@ impl Queue {
                 next: AtomicU32::new(0),
             }),
             waiter: Line(AtomicPtr::new(null_mut())),
-            late: AtomicU32::new(0),
+            complaint: AtomicU32::new(0),
             places: [const {
                 Place {
                     state: AtomicU32::new(FREE),
@@ -209,9 +209,8 @@ impl Queue {
         tail
     }
 
-    /// Counts `n` calls that were posted at time `now` while nobody served; how many there were, each within `soon` of the one before. For the
-    /// thread.
-    pub fn unserved(&self, n: u32, now: u64, soon: u64) -> u32 {
+    /// Counts `n` calls that were posted at time `now` while nobody served, each within `soon` of the one before. For the thread.
+    pub fn unserved(&self, n: u32, now: u64, soon: u64) {
         let p = &self.posting.0;
         let recent = now.wrapping_sub(p.last.load(Ordering::Relaxed)) < soon;
         let before = if recent {
@@ -221,12 +220,17 @@ impl Queue {
         };
         p.last.store(now, Ordering::Relaxed);
         p.count.store(before.saturating_add(n), Ordering::Relaxed);
-        before.saturating_add(n)
     }
 
-    /// Forgets what [`Queue::unserved`] has counted.
-    pub fn recount(&self) {
-        self.posting.0.count.store(0, Ordering::Relaxed);
+    /// True if [`Queue::unserved`] has counted `many`, the last of them before `now` by at least `age`; it then counts anew. For the thread.
+    pub fn many_unserved(&self, many: u32, now: u64, age: u64) -> bool {
+        let p = &self.posting.0;
+        let is = p.count.load(Ordering::Relaxed) >= many
+            && now.wrapping_sub(p.last.load(Ordering::Relaxed)) >= age;
+        if is {
+            p.count.store(0, Ordering::Relaxed);
+        }
+        is
     }
 
     /// True if the call in this place is the one with this token. For the thread.
@@ -321,6 +325,21 @@ impl Queue {
         })
     }
 
+    /// The processor gets the next place and the one after it to write, while the call is made. For the server.
+    #[inline]
+    pub fn fetch(&self) {
+        let next = self.next();
+        for ticket in [next, next.wrapping_add(1)] {
+            // SAFETY: only a hint; processors that do not know it ignore it.
+            unsafe {
+                core::arch::asm!(
+                    "prefetchw [{}]", in(reg) self.place(ticket),
+                    options(nostack, preserves_flags, readonly)
+                );
+            }
+        }
+    }
+
     /// The next call is made, with this result. For who has the turn.
     #[inline]
     pub fn finish(&self, result: isize) {
@@ -352,14 +371,18 @@ impl Queue {
         self.place(self.next()).state.store(OWN, Ordering::Release);
     }
 
-    /// The thread says that it was served too late.
-    pub fn complain(&self) {
-        self.late.store(1, Ordering::Relaxed);
+    /// The thread complains of the server, by so many points.
+    pub fn complain(&self, points: u32) {
+        self.complaint.fetch_max(points, Ordering::Relaxed);
     }
 
-    /// True if it has said so since the last time.
-    pub fn complaint(&self) -> bool {
-        self.late.load(Ordering::Relaxed) != 0 && self.late.swap(0, Ordering::Relaxed) != 0
+    /// What it has said since the last time.
+    #[inline]
+    pub fn complaint(&self) -> u32 {
+        match self.complaint.load(Ordering::Relaxed) {
+            0 => 0,
+            _ => self.complaint.swap(0, Ordering::Relaxed),
+        }
     }
 
     /// True if a wait for the turn can begin: the thread does not wait already, in what a handler of signals has interrupted.

@@ -15,7 +15,6 @@ use crate::kvm::hidden;
 use crate::raw::{self, nr};
 use core::sync::atomic::{AtomicU32, Ordering};
 use hrt_kernel::calls::Queue;
-use hrt_kernel::classes::Class;
 
 /// Numbers of the calls that the server makes (Linux, `arch/x86/entry/syscalls/syscall_64.tbl`).
 mod call {
@@ -101,7 +100,7 @@ impl Judge {
         self.before = None;
     }
 
-    /// True if the call can be made here. `posted`: the queue whose next call it is.
+    /// True if the call, which is one that [`serves`] knows, can be made here. `posted`: the queue whose next call it is.
     fn fits(&mut self, number: usize, args: &[usize; 6], posted: Option<&Queue>) -> bool {
         use call::*;
         match number {
@@ -122,7 +121,7 @@ impl Judge {
             nr::FUTEX => matches!(args[1] & 0x7f, 1 | 10),
             // CLOCK_REALTIME, CLOCK_MONOTONIC and those made from them
             nr::CLOCK_GETTIME => matches!(args[0], 0 | 1 | 4..=7 | 11),
-            n => serves(n),
+            _ => true,
         }
     }
 
@@ -179,7 +178,7 @@ impl Judge {
         args: &[usize; 6],
         posted: Option<&Queue>,
     ) -> Option<isize> {
-        if policy::class(number) != Class::Forward || !self.fits(number, args, posted) {
+        if !serves(number) || !policy::forwards(number) || !self.fits(number, args, posted) {
             return None;
         }
         // SAFETY: the program asked for it.
@@ -272,4 +271,27 @@ pub fn before(b: *mut Block, number: usize, args: &[usize; 6]) {
 pub fn after_fork(b: *mut Block) {
     server::after_fork(b);
     posts::after_fork();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hrt_kernel::classes::{Class, TABLE_SIZE, class};
+
+    #[test]
+    fn the_server_makes_what_the_kernel_just_forwards() {
+        let all: Vec<usize> = (0..TABLE_SIZE).filter(|n| serves(*n)).collect();
+        assert!(all.len() > 20 && all.iter().all(|n| class(*n) == Class::Forward));
+    }
+
+    #[test]
+    fn what_parts_a_thread_from_the_server_passes_through_the_kernel() {
+        for n in 0..TABLE_SIZE {
+            for args in [[0; 6], [22, 0, 0, 0, 0, 0], [0, 0, 2, 0, 0, 0]] {
+                if !matches!(parting(n, &args), Parting::No) {
+                    assert_eq!(class(n), Class::Mediated, "{n}");
+                }
+            }
+        }
+    }
 }

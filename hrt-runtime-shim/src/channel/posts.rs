@@ -54,9 +54,18 @@ pub static COUNT: AtomicU64 = AtomicU64::new(0);
 /// Of which the server has made so many. It writes this alone.
 pub static SERVED: AtomicU64 = AtomicU64::new(0);
 
-/// Turns that a thread waits for a server that polls to begin, and for one that has begun, before it stops.
-const PATIENCE: u32 = 100;
-const LONG: u32 = 2000;
+/// Looks at the turn that a thread takes while it waits for a server that polls to begin, and for one that has begun, before it stops.
+const PATIENCE: u32 = 8;
+const LONG: u32 = 100;
+/// Looks at its call alone between two of those: the turn's cache line is the server's.
+const LOOKS: u32 = 16;
+
+/// Cycles between a post and its collection in which a server pays, where making the call itself costs no exit: a call that goes to another core and back
+/// takes longer than it does at once.
+const WORTH: u64 = 1500;
+/// Points off for the server where it does not pay so: its thread has waited for it; and because its thread has had to stop.
+const EAGER: u32 = 2;
+const STALLED: u32 = 64;
 
 /// Calls that make sense only where they are made: rt_sigreturn, clone, fork, vfork, execve, exit, exit_group, execveat, clone3.
 fn must_not_be_posted(number: u32) -> bool {
@@ -206,7 +215,10 @@ pub unsafe extern "C" fn calls_post(calls: *mut Call, count: usize) -> isize {
         });
         done += n as usize;
         if !server::polls_now() {
-            unserved(q, n);
+            q.unserved(n, server::stamp(), server::IDLE);
+            if observe::is_guest() {
+                want_server(q);
+            }
         }
     }
     0
@@ -232,18 +244,19 @@ fn make_room(q: &Queue, n: u32) -> bool {
     true
 }
 
-/// `n` calls have been posted while nobody polls.
+/// Wakes the server if it would have been of use, several times.
 #[cold]
-fn unserved(q: &Queue, n: u32) {
+fn want_server(q: &Queue) {
     let now = server::stamp();
-    if q.unserved(n, now, server::IDLE) < server::MANY
+    let guest = observe::is_guest();
+    let age = if guest { 0 } else { WORTH };
+    if server::is_awake()
         || !server::may_wake(now)
-        || server::is_awake()
+        || !q.many_unserved(server::MANY, now, age)
     {
         return;
     }
-    q.recount();
-    if observe::is_guest() {
+    if guest {
         // SAFETY: changes nothing of the program's.
         unsafe { raw::syscall4(CALL, op::SERVER, 0, 0, 0) };
     } else {
@@ -270,14 +283,33 @@ unsafe fn complete(q: &Queue, ticket: u32, c: *mut Call) -> Result<(), isize> {
             return Ok(());
         }
         turns += 1;
+        if turns == 1 {
+            if server::polls_now() {
+                if !observe::is_guest() {
+                    q.complain(EAGER);
+                }
+                if relax(q, ticket) {
+                    continue;
+                }
+            } else {
+                want_server(q);
+            }
+        }
         match q.turn() {
             OWNER => return Err(INTERRUPTED),
-            SERVER if turns < LONG => relax(),
-            SERVER => stop(q, ticket),
-            _ if turns < PATIENCE && server::polls_now() && q.has_posted() => relax(),
+            SERVER if turns < LONG => {
+                relax(q, ticket);
+            }
+            SERVER => {
+                q.complain(if observe::is_guest() { server::LATE } else { STALLED });
+                stop(q, ticket);
+            }
+            _ if turns < PATIENCE && server::polls_now() && q.has_posted() => {
+                relax(q, ticket);
+            }
             _ => {
                 if turns >= PATIENCE {
-                    q.complain();
+                    q.complain(server::LATE);
                 }
                 if q.claim(OWNER) {
                     make_own(q, ticket);
@@ -293,14 +325,18 @@ unsafe fn complete(q: &Queue, ticket: u32, c: *mut Call) -> Result<(), isize> {
     }
 }
 
-/// A short wait: other kernel threads come first.
+/// A short wait for a call, during which other kernel threads execute; true once it is made.
 #[inline]
-fn relax() {
+fn relax(q: &Queue, ticket: u32) -> bool {
     let t = current();
     // SAFETY: the calling thread's own.
-    if unsafe { (*t).linux } || !groups::yield_now(t) {
-        core::hint::spin_loop();
+    if !unsafe { (*t).linux } && groups::yield_now(t) {
+        return q.is_done(ticket);
     }
+    (0..LOOKS).any(|_| {
+        core::hint::spin_loop();
+        q.is_done(ticket)
+    })
 }
 
 /// Waits until the server gives the turn back.
@@ -356,7 +392,11 @@ pub unsafe extern "C" fn call_done(c: *mut Call) -> isize {
         Ok(None) => return 1,
         Err(e) => return e,
     };
-    if !q.is_done(c.ticket) && q.has_posted() && !server::is_awake() && q.claim(OWNER) {
+    let idle = !q.is_done(c.ticket) && q.has_posted() && !server::is_awake();
+    if idle {
+        want_server(q);
+    }
+    if idle && q.claim(OWNER) {
         // Nobody will, so the thread does what a server would.
         if observe::is_guest() {
             let (at, last) = (core::ptr::from_ref(q) as usize, c.ticket as usize);
@@ -394,8 +434,9 @@ pub unsafe extern "C" fn calls_wait(calls: *mut Call, count: usize) -> isize {
     let Some(_inside) = enter() else {
         return INTERRUPTED;
     };
-    let mut first = 0;
-    for i in 0..count {
+    let mut error = 0;
+    // The last one first: the others are made before it, and the thread touches what the server uses just once; or makes all of them in one go.
+    for i in (0..count).rev() {
         // SAFETY: the program's own.
         let r = unsafe {
             let c = calls.add(i);
@@ -406,10 +447,10 @@ pub unsafe extern "C" fn calls_wait(calls: *mut Call, count: usize) -> isize {
             }
         };
         if let Err(e) = r {
-            first = if first == 0 { e } else { first };
+            error = e;
         }
     }
-    first
+    error
 }
 
 /// Makes what a server may make, up to `last`; the calling thread has the turn. Not for code that runs in the guest.
@@ -441,20 +482,32 @@ fn one(q: &Queue, r: &Request, judge: &mut Judge, b: *mut Block) -> bool {
     true
 }
 
+/// Turns for which the server keeps its turn when nothing is posted any more.
+const LINGER: u32 = 8;
+
+/// True if more is posted at once, in the queue that is the only one.
+fn lingers(q: &Queue) -> bool {
+    USED.load(Ordering::Relaxed) == 1
+        && q.can_wait()
+        && (0..LINGER).any(|_| {
+            core::hint::spin_loop();
+            q.has_posted()
+        })
+}
+
 /// Serves what is posted, for the server, whose block is `own`.
 #[inline]
 pub fn poll(own: *mut Block, judge: &mut Judge, found: &mut server::Found) {
     for q in &ALL[..USED.load(Ordering::Relaxed)] {
-        if q.complaint() {
-            found.late += 1;
-        }
+        found.complaints += q.complaint();
         if !q.has_posted() || !q.claim(SERVER) {
             continue;
         }
         let before = found.served;
         judge.forget_descriptor();
-        while q.has_posted() {
+        while q.has_posted() || lingers(q) {
             let Some(r) = q.pending() else { break };
+            q.fetch();
             if one(q, &r, judge, own) {
                 found.served += 1;
             } else {

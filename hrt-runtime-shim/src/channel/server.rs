@@ -63,6 +63,8 @@ const LONGEST_REST: u64 = 32 * REST;
 const PAUSE: u64 = 10_000_000;
 /// Cycles between two turns of the server's that tell that it did not have its core.
 const GAP: u64 = 150_000;
+/// Points off for an answer that came so late that its thread has made the call itself.
+pub const LATE: u32 = 8;
 /// Turns between two looks at the time.
 const TURNS: u32 = 16;
 
@@ -73,8 +75,8 @@ pub struct Found {
     pub served: u32,
     /// Calls that are not for the server.
     pub refused: u32,
-    /// Threads that did not wait for it any more.
-    pub late: u32,
+    /// Points off, for threads that did not wait for it any more, or waited in vain.
+    pub complaints: u32,
 }
 
 /// What a platform polls beside posted calls.
@@ -297,7 +299,7 @@ unsafe extern "C" fn serve(sp: usize) -> ! {
         }
         let busy = found.served + found.refused > 0;
         served = served.saturating_add(found.served);
-        score.add(found.served.min(64) as i32 - 2 * found.refused as i32 - 8 * found.late as i32);
+        score.add(found.served.min(64) as i32 - 2 * found.refused as i32 - found.complaints as i32);
         let now = stamp();
         if !busy && now.wrapping_sub(before) > GAP {
             score.add(-8);

@@ -210,7 +210,7 @@ fn poll_all(judge: &mut Judge, found: &mut Found) {
             }
             if (*channel).withdrawn.load(Ordering::Relaxed) != 0 {
                 (*channel).withdrawn.store(0, Ordering::Relaxed);
-                found.late += 1;
+                found.complaints += server::LATE;
             }
         }
     }
