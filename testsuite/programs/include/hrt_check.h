@@ -2,6 +2,9 @@
 // the same in both cases.
 #ifndef HRT_CHECK_H
 #define HRT_CHECK_H
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
 #include "../../../hrt-runtime-shim/api/hrt.h"
 #include "check.h"
 
