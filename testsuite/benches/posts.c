@@ -1,5 +1,5 @@
-// Posted calls beside plain ones: posts OPERATION N makes N calls in chunks of 16, and prints cycles a call of the median chunk and of the mean, and how many of a
-// thousand calls took no longer than a call of the median chunk and a half. Plainly linked, the same calls are made one by one.
+// Posted calls beside plain ones: posts OPERATION N makes N calls in chunks of 16, and prints the cycles of a call in the median chunk and in the mean. Plainly linked, the
+// same calls are made one by one.
 #include "hrt.h"
 #include <fcntl.h>
 #include <stdio.h>

@@ -250,10 +250,7 @@ fn want_server(q: &Queue) {
     let now = server::stamp();
     let guest = observe::is_guest();
     let age = if guest { 0 } else { WORTH };
-    if server::is_awake()
-        || !server::may_wake(now)
-        || !q.many_unserved(server::MANY, now, age)
-    {
+    if server::is_awake() || !server::may_wake(now) || !q.many_unserved(server::MANY, now, age) {
         return;
     }
     if guest {
@@ -301,7 +298,11 @@ unsafe fn complete(q: &Queue, ticket: u32, c: *mut Call) -> Result<(), isize> {
                 relax(q, ticket);
             }
             SERVER => {
-                q.complain(if observe::is_guest() { server::LATE } else { STALLED });
+                q.complain(if observe::is_guest() {
+                    server::LATE
+                } else {
+                    STALLED
+                });
                 stop(q, ticket);
             }
             _ if turns < PATIENCE && server::polls_now() && q.has_posted() => {

@@ -113,7 +113,11 @@ impl Machine for Kvm {
         });
         channel::init();
         // Its memory is taken now, so that nothing is mapped in the midst of the program's life.
-        crate::channel::init(b, context.settings.channel && context.config.channel(), true);
+        crate::channel::init(
+            b,
+            context.settings.channel && context.config.channel(),
+            true,
+        );
         signals::init();
         overrides::apply(context);
         name_memory();

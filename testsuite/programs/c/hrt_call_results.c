@@ -109,7 +109,7 @@ static void batches(int backwards) {
 
 // More than there is room for: what is oldest is collected meanwhile.
 static void many(void) {
-    static __thread hrt_call_t c[MANY];
+    hrt_call_t c[MANY];
     memset(c, 0, sizeof c);
     for (int i = 0; i < MANY; i++) MUST(post(&c[i], i % 10 == 9 ? SYS_getpid : SYS_getppid, 0, 0, 0, 0) == 0);
     for (int i = MANY; i-- > 0;) MUST(hrt_call_wait(&c[i]) == 0);
