@@ -17,9 +17,9 @@
 //! # }
 //! ```
 
+use super::alloc::boxed::Box;
+use super::alloc::vec::Vec;
 use super::raw::{Error, invoke, number};
-use alloc::boxed::Box;
-use alloc::vec::Vec;
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
 
