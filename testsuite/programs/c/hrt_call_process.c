@@ -17,10 +17,21 @@ static void post(hrt_call_t *c, int n) {
 }
 static void empty(void) { MUST(ftruncate(fd, 0) == 0); }
 static hrt_call_t c[8], own, other;
+// Wakes the server, if there is a core for it.
+static void wake(void) {
+    for (int i = 0; i < 20; i++) {
+        memset(c, 0, sizeof c);
+        post(c, 8);
+        a_while();
+        MUST(hrt_calls_wait(c, 8) == 0);
+    }
+    memset(c, 0, sizeof c);
+}
 
 static void forks(void) {
     memset(c, 0, sizeof c);
     for (int i = 0; i < 20; i++) {
+        if (i % 2) wake();
         empty();
         post(c, 8);
         MUST(hrt_call_post(&own, SYS_gettid, 0, 0, 0, 0, 0, 0) == 0);
@@ -72,6 +83,7 @@ static void threads(void) {
     for (long i = 0; i < 40; i++) {
         pthread_t t;
         hrt_thread_t k;
+        wake();
         empty();
         MUST(pthread_create(&t, NULL, ends, (void *)(i % 2)) == 0 && pthread_join(t, NULL) == 0 && size() == 8);
         MUST(hrt_thread_create(&k, ends, (void *)(i % 2), 0, 1 << 18) == 0 && hrt_thread_join(k, NULL) == 0 && size() == 16);

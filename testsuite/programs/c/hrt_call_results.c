@@ -9,13 +9,14 @@
 #include <sys/utsname.h>
 
 enum { ALL = 24, MANY = 100 };
-static int fd, null, closed, zero[2];
+static int fd, null, closed, zero[2], overlap;
 static char *readonly;
 
 static long post(hrt_call_t *c, long n, long a, long b, long d, long e) { return hrt_call_post(c, n, a, b, d, e, 0, 0); }
 static long result(long n, long a, long b, long d, long e) {
     hrt_call_t c = {0};
     MUST(post(&c, n, a, b, d, e) == 0);
+    if (overlap) a_while();
     MUST(hrt_call_wait(&c) == 0 && hrt_call_wait(&c) == 0 && hrt_call_done(&c) == 1);
     return c.result;
 }
@@ -88,6 +89,7 @@ static void batches(int backwards) {
     }
     MUST(hrt_calls_post(c, ALL) == 0);
     MUST(hrt_calls_post(&c[5], 1) == -EBUSY);
+    if (overlap) a_while();
     if (backwards == 2) {
         MUST(hrt_calls_wait(c, ALL) == 0);
     } else {
@@ -169,8 +171,11 @@ int main(void) {
     closed = dup(null);
     close(closed);
     readonly = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    for (int i = 0; i < 20; i++) same();
-    for (int i = 0; i < 30; i++) batches(i % 3);
+    for (int i = 0; i < 40; i++) {
+        overlap = i % 4;
+        same();
+        batches(i % 3);
+    }
     many();
     refused();
     MUST(post(&theirs, SYS_getppid, 0, 0, 0, 0) == 0);
@@ -186,6 +191,7 @@ int main(void) {
     // More threads than there are queues for.
     for (int i = 0; i < 70; i++) MUST(pthread_create(&p[i], NULL, works, NULL) == 0);
     for (int i = 0; i < 70; i++) MUST(pthread_join(p[i], NULL) == 0);
+    overlap = 0;
     same();
     return done();
 }

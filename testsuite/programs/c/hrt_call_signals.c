@@ -42,7 +42,7 @@ static void storm(void) {
             default: MUST(hrt_call_post(&c[i], SYS_getpid, 0, 0, 0, 0, 0, 0) == 0); break;
             }
         }
-        for (volatile int k = 0; k < 3000; k++) {}
+        a_while();
         MUST(hrt_calls_wait(c, 12) == 0);
         for (int i = 0; i < 12; i++) {
             long wanted[] = {i > 8 ? 16 - i : 8, i, parent, getpid()};

@@ -8,6 +8,11 @@
 #include "../../../hrt-runtime-shim/api/hrt.h"
 #include "check.h"
 
+// Some microseconds' work, in which the kernel may make posted calls on another core.
+static inline void a_while(void) {
+    for (volatile int i = 0; i < 3000; i++) {}
+}
+
 // Ends a program that runs without the kernel, after it has seen that the functions say so. Libc gets to know of the carriers.
 static inline int without_kernel(void) {
     struct hrt_info info;
