@@ -54,8 +54,10 @@ pub static COUNT: AtomicU64 = AtomicU64::new(0);
 /// Of which the server has made so many. It writes this alone.
 pub static SERVED: AtomicU64 = AtomicU64::new(0);
 
-/// Looks at the turn that a thread takes while it waits for a server that polls to begin, and for one that has begun, before it stops.
+/// Looks at the turn that a thread takes while it waits for a server that polls to begin: less time than its call takes by an exit, if it would take one; and for
+/// one that has begun, before it stops.
 const PATIENCE: u32 = 8;
+const PATIENCE_OF_GUEST: u32 = 64;
 const LONG: u32 = 100;
 /// Looks at its call alone between two of those: the turn's cache line is the server's.
 const LOOKS: u32 = 16;
@@ -63,7 +65,8 @@ const LOOKS: u32 = 16;
 /// Cycles between a post and its collection in which a server pays, where making the call itself costs no exit: a call that goes to another core and back
 /// takes longer than it does at once.
 const WORTH: u64 = 1500;
-/// Points off for the server where it does not pay so: its thread has waited for it; and because its thread has had to stop.
+/// Points off for the server where it does not pay so: for each call that it still had to make when its thread waited for it; and because its thread has had to
+/// stop.
 const EAGER: u32 = 2;
 const STALLED: u32 = 64;
 
@@ -269,6 +272,8 @@ fn want_server(q: &Queue) {
 /// # Safety
 /// `c` must have been posted with that ticket, and not been collected.
 unsafe fn complete(q: &Queue, ticket: u32, c: *mut Call) -> Result<(), isize> {
+    let guest = observe::is_guest();
+    let patience = if guest { PATIENCE_OF_GUEST } else { PATIENCE };
     let mut turns = 0;
     loop {
         if let Some(r) = q.collect(ticket) {
@@ -282,8 +287,8 @@ unsafe fn complete(q: &Queue, ticket: u32, c: *mut Call) -> Result<(), isize> {
         turns += 1;
         if turns == 1 {
             if server::polls_now() {
-                if !observe::is_guest() {
-                    q.complain(EAGER);
+                if !guest {
+                    q.complain(EAGER * (ticket.wrapping_sub(q.next()).wrapping_add(1) % ROOM));
                 }
                 if relax(q, ticket) {
                     continue;
@@ -298,18 +303,14 @@ unsafe fn complete(q: &Queue, ticket: u32, c: *mut Call) -> Result<(), isize> {
                 relax(q, ticket);
             }
             SERVER => {
-                q.complain(if observe::is_guest() {
-                    server::LATE
-                } else {
-                    STALLED
-                });
+                q.complain(if guest { server::LATE } else { STALLED });
                 stop(q, ticket);
             }
-            _ if turns < PATIENCE && server::polls_now() && q.has_posted() => {
+            _ if turns < patience && server::polls_now() && q.has_posted() => {
                 relax(q, ticket);
             }
             _ => {
-                if turns >= PATIENCE {
+                if turns >= patience {
                     q.complain(server::LATE);
                 }
                 if q.claim(OWNER) {
