@@ -32,28 +32,44 @@ const MEDIATED: &[u16] = &[
     58,  // vfork
     59,  // execve: the dispatch signal's disposition and mask, as the program sees them
     60,  // exit: the thread's kernel block is freed
+    105, // setuid, and its like below: the server of posted calls ends
+    106, // setgid
+    113, // setreuid
+    114, // setregid
+    116, // setgroups
+    117, // setresuid
+    119, // setresgid
+    122, // setfsuid
+    123, // setfsgid
+    126, // capset
     127, // rt_sigpending: SIGSYS, which is never really blocked
     128, // rt_sigtimedwait: likewise
     130, // rt_sigsuspend: mask as for rt_sigprocmask
     131, // sigaltstack: the real one is the kernel's
+    135, // personality: as setuid
     149, // mlock: as madvise
     151, // mlockall: memory that is mapped ahead would be locked
     157, // prctl: dispatch itself, seccomp
     158, // arch_prctl: the GS base is the kernel's
     160, // setrlimit: limits of memory
+    203, // sched_setaffinity: the server's cores
     231, // exit_group: the report
     237, // mbind: as madvise
     270, // pselect6: mask
+    272, // unshare: as setuid
     271, // ppoll: mask
     281, // epoll_pwait: mask
     302, // prlimit64: as setrlimit
+    308, // setns: as setuid
     317, // seccomp
     322, // execveat
     323, // userfaultfd: no memory is kept any more
     325, // mlock2: as madvise
     329, // pkey_mprotect
     435, // clone3
+    436, // close_range: descriptors of its own
     441, // epoll_pwait2: mask
+    446, // landlock_restrict_self: as setuid
 ];
 
 /// Calls that the kernel serves alone.

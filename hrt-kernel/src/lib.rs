@@ -6,6 +6,7 @@
 
 pub mod arena;
 pub mod bpf;
+pub mod calls;
 pub mod classes;
 pub mod entries;
 pub mod heap;

@@ -48,7 +48,7 @@ pub struct Settings<'a> {
     pub trace: Output<'a>,
     /// `HRT_PATCH=0`: leave call sites as they are and let every call trap.
     pub patch: bool,
-    /// `HRT_CHANNEL=0`: on `kvm` every call that leaves the guest does so by an exit.
+    /// `HRT_CHANNEL=0`: no server makes posted calls, and on `kvm` every call that leaves the guest does so by an exit.
     pub channel: bool,
     /// `HRT_LOCAL=0`: on `kvm` the guest's kernel serves nothing itself.
     pub local: bool,

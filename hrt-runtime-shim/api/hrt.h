@@ -69,6 +69,7 @@ enum {
     HRT_FN_FIBER_CREATE, HRT_FN_FIBER_SWITCH, HRT_FN_FIBER_SELF, HRT_FN_FIBER_DELETE,
     HRT_FN_THREADS_INFO, HRT_FN_THREADS_MAKER,
     HRT_FN_INVOKE, HRT_FN_INVOKE_ASYNC, HRT_FN_MERGE, HRT_FN_UNMERGE,
+    HRT_FN_CALLS_POST = 62, HRT_FN_CALL_DONE, HRT_FN_CALLS_WAIT,
     HRT_FN_COUNT
 };
 
@@ -362,6 +363,56 @@ static inline long hrt_rwlock_unlock(hrt_rwlock_t *l) { return HRT_CALL_1(HRT_FN
 /* Calls function, if no thread has done so by *once (0 at first), or waits until it has returned. 0. */
 typedef int32_t hrt_once_t;
 static inline long hrt_once(hrt_once_t *once, void (*function)(void)) { return HRT_CALL_2(HRT_FN_ONCE, once, function); }
+
+/* ---- Posted calls ----
+ *
+ * A thread (also a kernel thread) posts system calls and collects their results later, while another core makes them. Results are Linux's: a value or a
+ * negative error number.
+ *
+ * The calls of a thread are made one after the other, in the order in which they were posted. A server, a thread of the kernel's, makes them while it
+ * polls: that is, while calls come often and the process may use more cores than it has threads that work. Where it does not, not in time, or not at all
+ * (seccomp, HRT_CHANNEL=0), the thread makes its calls when it collects them; no call is lost. The server makes calls that wait for nobody and tell nothing of the
+ * thread: read, write, pread, pwrite, readv, writev and lseek of files of local file systems and of /dev/null, fstat, clocks, user and process ids, uname, getcwd, sysinfo,
+ * waking a futex. Any other may be posted, too: its thread makes it when it collects it or a later one, and what was posted after it waits for that.
+ * A call that goes with a signal to the thread (SIGXFSZ) is always made by the thread itself.
+ *
+ * A call, what its arguments point at, and descriptors that it names must stay what they are until it is collected. Only the thread that has posted it collects it. At
+ * most 32 are outstanding: a post beyond that first collects the oldest. Posts of more than 64 threads at a time, of a vfork's child, and of a handler
+ * that has interrupted a thread that makes its own calls, are made at once. Signals do not interrupt what the server makes.
+ *
+ * Before the thread ends, forks, execs, or ends the process by exit_group(2), and before it changes its identity or its rights, what it has posted is made as far as a server may
+ * make it. Of the rest, a thread's end drops what is left; a fork's child gets -ECANCELED (-125) for it; and it can be collected after anything else. Under seccomp
+ * nothing is made but when it is collected. */
+
+/* A call: number and arguments, as of syscall(2), and the result once it is collected. Zeros at first. One that is aligned to 64 bytes, or an array of such, is posted fastest. */
+typedef struct {
+    long number;
+    long arguments[6];
+    long result;
+    uint64_t hrt_a[2];
+} hrt_call_t;
+
+/* Posts count calls by one post. 0. -EBUSY: one is posted already. -EINVAL: one makes or ends a thread or a process, or returns from a signal. Then none is posted. */
+static inline long hrt_calls_post(hrt_call_t *calls, size_t count) { return HRT_CALL_2(HRT_FN_CALLS_POST, calls, count); }
+
+/* Posts a call. As hrt_calls_post. */
+static inline long hrt_call_post(hrt_call_t *call, long number, long a, long b, long c, long d, long e, long f) {
+    call->number = number;
+    call->arguments[0] = a, call->arguments[1] = b, call->arguments[2] = c;
+    call->arguments[3] = d, call->arguments[4] = e, call->arguments[5] = f;
+    return hrt_calls_post(call, 1);
+}
+
+/* 1 if a call is made and collected; 0 if not yet; 2 if only the caller can make it, or one before it, which hrt_call_wait does. Never waits. -EINVAL: it was never posted;
+ * -EPERM: another thread has posted it. */
+static inline long hrt_call_done(hrt_call_t *call) { return HRT_CALL_1(HRT_FN_CALL_DONE, call); }
+
+/* Collects count calls: waits for them, by letting other kernel threads execute or by futex(2), or makes them. 0, also for those that are collected already. -EINVAL, -EPERM
+ * as for hrt_call_done; -EBUSY in a handler that has interrupted a thread that makes its own calls. */
+static inline long hrt_calls_wait(hrt_call_t *calls, size_t count) { return HRT_CALL_2(HRT_FN_CALLS_WAIT, calls, count); }
+
+/* Collects a call. As hrt_calls_wait. */
+static inline long hrt_call_wait(hrt_call_t *call) { return hrt_calls_wait(call, 1); }
 
 /* ---- Values of threads ---- */
 

@@ -1,6 +1,7 @@
 //! The kernel functions' addresses. They are ordinary code of the process: a program calls them on its own stack, in its own ring, on
 //! every platform. On `kvm` that is in the guest, where the payload's data and the threads' blocks can only be read.
 
+use crate::channel::posts;
 use crate::threads::api as threads;
 pub mod heap;
 mod time;
@@ -78,6 +79,9 @@ static ADDRESSES: [Code; FUNCTIONS.len()] = [
     Code(heap::hrt_valloc as *const ()),
     Code(heap::hrt_pvalloc as *const ()),
     Code(heap::hrt_malloc_usable_size as *const ()),
+    Code(posts::calls_post as *const ()),
+    Code(posts::call_done as *const ()),
+    Code(posts::calls_wait as *const ()),
 ];
 
 /// The address of the kernel function with this number; what it needs is ready then. Not for code that runs in the guest.

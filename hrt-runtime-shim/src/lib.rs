@@ -4,6 +4,7 @@
 //! All code executes on x86-64 Linux, inside the image that `stub.S` loads.
 #![cfg_attr(not(test), no_std)]
 
+mod channel;
 pub mod entry;
 mod functions;
 pub mod hosted;

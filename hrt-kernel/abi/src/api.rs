@@ -21,6 +21,11 @@ pub mod op {
     pub const UNMERGE: usize = 4;
     /// ld.so has loaded or unloaded libraries; returns 0. For the payload's own use.
     pub const LIBRARIES_CHANGED: usize = 64;
+    /// The server of posted calls is to be woken, on `kvm`. For the payload's own use.
+    pub const SERVER: usize = 65;
+    /// Makes posted calls of the queue at the second argument up to the ticket that is the third; a fourth that is not 0: only what the server may
+    /// make; on `kvm`. For the payload's own use.
+    pub const CALLS: usize = 66;
 }
 
 /// What the kernel is and does here.

@@ -79,6 +79,10 @@ pub const FUNCTIONS: &[Function] = &[
     f("hrt_valloc", 1),
     f("hrt_pvalloc", 1),
     f("hrt_malloc_usable_size", 1),
+    // Posted calls.
+    f("hrt_calls_post", 2),
+    f("hrt_call_done", 1),
+    f("hrt_calls_wait", 2),
 ];
 
 /// The number of the function called `name`.

@@ -21,6 +21,7 @@
 
 extern crate alloc;
 
+pub mod call;
 pub mod raw;
 pub mod sync;
 pub mod thread;

@@ -154,9 +154,12 @@ pub mod number {
     pub const RWLOCK_UNLOCK: usize = 31;
     pub const THREADS_INFO: usize = 43;
     pub const THREADS_MAKER: usize = 44;
+    pub const CALLS_POST: usize = 62;
+    pub const CALL_DONE: usize = 63;
+    pub const CALLS_WAIT: usize = 64;
 }
 
-const FUNCTIONS: usize = 64;
+const FUNCTIONS: usize = 96;
 static FOUND: [AtomicUsize; FUNCTIONS] = [const { AtomicUsize::new(0) }; FUNCTIONS];
 
 /// The address of a kernel function, asked for once.
@@ -246,6 +249,9 @@ mod tests {
             (number::RWLOCK_UNLOCK, "hrt_rwlock_unlock"),
             (number::THREADS_INFO, "hrt_threads_info"),
             (number::THREADS_MAKER, "hrt_threads_maker"),
+            (number::CALLS_POST, "hrt_calls_post"),
+            (number::CALL_DONE, "hrt_call_done"),
+            (number::CALLS_WAIT, "hrt_calls_wait"),
         ] {
             assert_eq!(have, of(name), "{name}");
         }

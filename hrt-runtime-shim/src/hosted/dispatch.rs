@@ -6,6 +6,7 @@
 use super::frame::{self, Frame, SPILL_BELOW, Spill};
 use super::signals::{self, Context, SIGSYS_BIT, reg};
 use super::{threads, upcall};
+use crate::channel;
 use crate::kernel::asm::{hrt_exit_thread, int80};
 use crate::kernel::block::{self, Block};
 use crate::kernel::slots::{self, Slot};
@@ -167,6 +168,7 @@ fn local(b: *mut Block, number: usize) -> Next {
 unsafe fn mediate(b: *mut Block, f: &mut Frame, slot: Slot, number: usize) -> Option<Next> {
     let args = f.args();
     let [a0, a1, a2, a3, a4, a5] = args;
+    channel::before(b, number, &args);
     if upcall::wants(number, &args) {
         if observe::tracing() {
             observe::trace(b, number, &args, None);

@@ -76,6 +76,8 @@ impl Machine for Hosted {
             unsafe { undo() };
             return Err("Linux refuses a handler for SIGSYS");
         }
+        let wanted = context.settings.channel && context.config.channel();
+        crate::channel::init(b, wanted, false);
         overrides::apply(context);
         name_memory();
         Ok(())

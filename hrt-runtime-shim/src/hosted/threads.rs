@@ -6,6 +6,7 @@
 
 use super::frame::{self, FRAME_SIZE, Frame};
 use super::{dispatch_on, signals};
+use crate::channel::{posts, server};
 use crate::functions::heap;
 use crate::kernel::block::{self, Block};
 use crate::kernel::children::{self, CloneArgs, flag};
@@ -78,6 +79,10 @@ unsafe fn start(
     if flags & flag::VM == 0 {
         // SAFETY: the caller's promise.
         return unsafe { copy(b, f, flags, stack, || call(None)) };
+    }
+    if flags & flag::THREAD != 0 && !children::borrows(b) && flags & flag::SHARED != flag::SHARED {
+        // It has descriptors or directories of its own.
+        server::forbid();
     }
     let Ok(child) = block::take() else {
         return raw::err(errno::EAGAIN);
@@ -189,6 +194,9 @@ pub fn end(b: *mut Block, last: impl FnOnce()) -> End {
             }
         }
         heap::thread_ends(b);
+        if (*b).borrowed == 0 {
+            posts::thread_ends();
+        }
         let others = patch::THREADS.fetch_sub(1, Ordering::AcqRel) - 1;
         if (*b).borrowed == 0 && crate::threads::ends() {
             last();
@@ -196,6 +204,8 @@ pub fn end(b: *mut Block, last: impl FnOnce()) -> End {
                 // Only Linux threads of the kernel's are left, which would wait for ever.
                 raw::exit_group(0);
             }
+            // The process ends with the status of its first thread, once no other is there.
+            server::end();
         }
     }
     End::Free

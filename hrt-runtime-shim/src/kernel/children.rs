@@ -185,6 +185,7 @@ pub unsafe fn copied(b: *mut Block) {
         (*b).borrowed = 0;
     }
     crate::threads::after_fork();
+    crate::channel::after_fork(b);
 }
 
 /// True if the calling thread is in a process that runs in another's memory.

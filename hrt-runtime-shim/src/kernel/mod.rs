@@ -141,6 +141,7 @@ pub fn set_up(platform: Platform, context: &Context, entry: usize, direct: impl 
     let lock = slots::lock();
     modules::init(&context.start, &lock);
     crate::threads::init(&lock);
+    crate::channel::posts::init(&lock);
     functions::init(&context.start);
 }
 

@@ -5,6 +5,7 @@
 
 use super::block::{self, Block};
 use super::{CONFINED, STARTED, TRAPS, overrides, patch, policy, user};
+use crate::channel::posts;
 use crate::raw::{self, nr};
 use crate::report::Line;
 use crate::threads::{self, groups};
@@ -273,6 +274,14 @@ fn json_report(t: &Totals, out: &mut Line<131072>, pid: u32) {
             groups::RESCUES.load(Ordering::Relaxed),
         );
     }
+    let posted = posts::COUNT.load(Ordering::Relaxed);
+    if posted != 0 {
+        let served = posts::SERVED.load(Ordering::Relaxed);
+        let _ = write!(
+            out,
+            "\"posts\":{{\"posted\":{posted},\"served\":{served}}},"
+        );
+    }
     overrides::json_report(out);
     let _ = writeln!(
         out,
@@ -333,6 +342,14 @@ fn text_report(t: &Totals, out: &mut Line<131072>, pid: u32) {
             groups::STOLEN.load(Ordering::Relaxed),
             groups::carriers(),
             groups::RESCUES.load(Ordering::Relaxed),
+        );
+    }
+    let posted = posts::COUNT.load(Ordering::Relaxed);
+    if posted != 0 {
+        let _ = writeln!(
+            out,
+            "  posted calls  {posted:>10}  of which {} made by the server",
+            posts::SERVED.load(Ordering::Relaxed)
         );
     }
     overrides::text_report(out);

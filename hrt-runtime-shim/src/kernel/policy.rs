@@ -40,6 +40,15 @@ pub fn class(number: usize) -> Class {
     }
 }
 
+/// True if call `number`, which the kernel's table forwards, is forwarded here, too.
+#[must_use]
+pub fn forwards(number: usize) -> bool {
+    match said(number) {
+        0 => !posix::mediates(number),
+        said => said == TO_LINUX,
+    }
+}
+
 /// The error number with which call `number` is denied, if it is.
 #[must_use]
 pub fn denied(number: usize) -> Option<i32> {

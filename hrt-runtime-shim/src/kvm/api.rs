@@ -4,6 +4,7 @@
 use super::local;
 use super::paging::{self, ALIAS, PAGE, bit};
 use super::vcpu::{self, Vcpu};
+use crate::channel::{posts, server};
 use crate::kernel::api;
 use crate::kernel::block::Block;
 use crate::raw::{self, errno, nr};
@@ -49,6 +50,13 @@ pub fn call(b: *mut Block, v: &mut Vcpu, args: &[usize; 6]) -> isize {
             v.unmap(a1 & !(PAGE - 1), end.saturating_add(PAGE - 1) & !(PAGE - 1));
             0
         }
+        op::SERVER => {
+            server::wake(b);
+            0
+        }
+        op::CALLS => posts::serve(b, args, |number, args| {
+            super::partner::posted(b, v, number, args)
+        }),
         op::FAULT_HANDLER if vcpu::ring() == 0 => fault_handler(b, a1, a2, a3),
         _ => api::call(
             || Info {

@@ -18,6 +18,8 @@ mod threads;
 mod vcpu;
 mod wire;
 
+pub use descriptors::hidden;
+
 use crate::entry::Context;
 use crate::kernel::block::{self, Block};
 use crate::kernel::{begin, name_memory, observe, overrides, policy, set_up, undo};
@@ -108,9 +110,15 @@ impl Machine for Kvm {
             return Err(why);
         }
         set_up(Self::PLATFORM, context, channel::entry(), |n| {
-            !channel::serves(n) || policy::class(n) != Class::Forward
+            !crate::channel::serves(n) || policy::class(n) != Class::Forward
         });
-        channel::init(b, context.settings.channel && context.config.channel());
+        channel::init();
+        // Its memory is taken now, so that nothing is mapped in the midst of the program's life.
+        crate::channel::init(
+            b,
+            context.settings.channel && context.config.channel(),
+            true,
+        );
         signals::init();
         overrides::apply(context);
         name_memory();

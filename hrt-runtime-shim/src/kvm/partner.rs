@@ -117,6 +117,27 @@ fn syscall(b: *mut Block, v: &mut Vcpu) {
     }
 }
 
+/// Makes a call that the program has posted, if that is just for Linux; `None` if the guest must go on first.
+pub fn posted(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6]) -> Option<isize> {
+    if policy::class(number) != Class::Forward
+        || matches!(number, nr::UNSHARE | nr::SETNS)
+        || v.signals.pending.load(Ordering::Acquire) != 0
+    {
+        return None;
+    }
+    let result = mediate(b, v, number, args);
+    if result == KEPT {
+        return None;
+    }
+    if observe::counting() {
+        observe::count(b, number);
+    }
+    if observe::tracing() {
+        observe::trace(b, number, args, Some(result));
+    }
+    Some(result)
+}
+
 /// Sends the call to Linux.
 fn forward(v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isize {
     // SAFETY: the program asked for it.
@@ -132,7 +153,7 @@ fn served(v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isize {
 /// Serves a call that may take more than Linux.
 fn mediate(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isize {
     let [a0, a1, a2, a3, a4, a5] = *args;
-    channel::before(b, number, args);
+    crate::channel::before(b, number, args);
     match number {
         nr::MMAP => mmap(v, args),
         nr::MPROTECT | nr::PKEY_MPROTECT => {

@@ -3,12 +3,12 @@
 //! A child that shares memory gets its block and virtual CPU from its parent, before Linux makes it: so the descriptor is in the
 //! tables of both. The child of a fork makes a VM of its own, since a VM belongs to one address space.
 
-use super::channel;
 use super::local;
 use super::paging;
 use super::partner;
 use super::signals::KEPT;
 use super::vcpu::{self, Vcpu};
+use crate::channel::{posts, server};
 use crate::functions::heap;
 use crate::kernel::block::{self, BLOCK_SIZE, Block};
 use crate::kernel::children::{self, CloneArgs, flag};
@@ -127,7 +127,7 @@ fn start(
     }
     if flags & flag::THREAD != 0 && !children::borrows(b) && flags & flag::SHARED != flag::SHARED {
         // It has descriptors or directories of its own.
-        channel::forbid();
+        server::forbid();
     }
     // SAFETY: the child's block is ours until the child runs, and complete.
     let r = unsafe {
@@ -195,7 +195,6 @@ fn copy(
     if r == 0 {
         // SAFETY: the calling thread's own block.
         unsafe { children::copied(b) };
-        channel::after_fork(b);
         local::after_fork();
         if stack != 0 {
             v.regs.rsp = stack as u64;
@@ -226,6 +225,9 @@ pub fn exit(b: *mut Block, v: &mut Vcpu, status: usize, report: impl FnOnce()) -
         }
     }
     heap::thread_ends(b);
+    if borrowed == 0 {
+        posts::thread_ends();
+    }
     patch::THREADS.fetch_sub(1, Ordering::AcqRel);
     if borrowed == 0 {
         // SAFETY: as above.

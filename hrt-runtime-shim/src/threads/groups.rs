@@ -733,9 +733,11 @@ fn sleep(c: *mut Carrier) {
         unsafe { awaken(c) };
         return;
     }
-    while asleep.load(Ordering::Acquire) == ASLEEP {
-        futex_wait(asleep, ASLEEP, NEVER);
-    }
+    super::idly(|| {
+        while asleep.load(Ordering::Acquire) == ASLEEP {
+            futex_wait(asleep, ASLEEP, NEVER);
+        }
+    });
 }
 
 /// Waits to be given a group.
@@ -743,9 +745,11 @@ fn be_spare(c: *mut Carrier) {
     // SAFETY: the calling carrier's own; the fields are atomic.
     let (asleep, me) = unsafe { (&(*c).asleep, &*c) };
     asleep.store(SPARE, Ordering::Release);
-    while asleep.load(Ordering::Acquire) == SPARE {
-        futex_wait(asleep, SPARE, NEVER);
-    }
+    super::idly(|| {
+        while asleep.load(Ordering::Acquire) == SPARE {
+            futex_wait(asleep, SPARE, NEVER);
+        }
+    });
     let given = me.group();
     if given != NONE {
         // SAFETY: the calling carrier's own.

@@ -41,6 +41,17 @@ pub static CREATED: AtomicU64 = AtomicU64::new(0);
 #[unsafe(link_section = ".bss.hrt_shared")]
 pub static LIVE: AtomicUsize = AtomicUsize::new(0);
 
+/// Linux threads of this process that are known to wait for others.
+#[unsafe(link_section = ".bss.hrt_shared")]
+pub static IDLE: AtomicUsize = AtomicUsize::new(0);
+
+/// The calling Linux thread waits in `work`.
+fn idly(work: impl FnOnce()) {
+    IDLE.fetch_add(1, Ordering::Relaxed);
+    work();
+    IDLE.fetch_sub(1, Ordering::Relaxed);
+}
+
 /// Posts that can wait for an interrupted function to be done.
 const POSTS: usize = 6;
 
@@ -266,14 +277,16 @@ fn park_linux(w: &Waiter, deadline: u64) {
         return;
     }
     leave();
-    while !over(w) {
-        if deadline != NEVER && now() >= deadline {
-            // SAFETY: our own waiter.
-            unsafe { Waiter::expire::<Machine>(w) };
-            break;
+    idly(|| {
+        while !over(w) {
+            if deadline != NEVER && now() >= deadline {
+                // SAFETY: our own waiter.
+                unsafe { Waiter::expire::<Machine>(w) };
+                break;
+            }
+            futex_wait(&raw const w.state, PARKED, deadline);
         }
-        futex_wait(&raw const w.state, PARKED, deadline);
-    }
+    });
     let l = local();
     // SAFETY: our own.
     unsafe { (*l).inside.store(1, Ordering::Relaxed) };
@@ -322,6 +335,7 @@ pub fn after_fork() {
     // SAFETY: the calling thread's own.
     let carrier = unsafe { !(*local()).carrier.is_null() };
     PLAIN.store(if carrier { -1 } else { 0 }, Ordering::Relaxed);
+    IDLE.store(0, Ordering::Relaxed);
     groups::after_fork();
     monitor::after_fork();
     stacks::after_fork();

@@ -142,8 +142,11 @@ pub fn start() -> Result<(), isize> {
 /// All signals but SIGSYS, by which the `hosted` platform gets calls of libc that makes a thread.
 pub const BLOCKED: u64 = raw::ALL_SIGNALS & !(1 << 30);
 
+/// The signal by which glibc's setuid(3) and its like reach each thread that libc has made; they wait for all of them.
+const SETXID: u64 = 1 << 32;
+
 unsafe extern "C" fn work(_: usize) -> usize {
-    raw::set_sigmask(BLOCKED);
+    raw::set_sigmask(BLOCKED & !SETXID);
     super::helps();
     let mut watched = [Watched::new(); 64];
     let (mut wait, mut idle) = (SHORT, 0);
@@ -177,7 +180,7 @@ unsafe extern "C" fn work(_: usize) -> usize {
         let missed = next.is_none() && groups::all().iter().any(groups::is_busy);
         let until = first.min(next.map_or(NEVER, |n| time + n));
         if !missed && now() < until {
-            futex_wait(&raw const SLEEP, depth, until);
+            super::idly(|| futex_wait(&raw const SLEEP, depth, until));
         }
         SLEEP.store(WORKS, Ordering::SeqCst);
         if missed {

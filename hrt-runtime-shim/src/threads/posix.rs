@@ -1007,6 +1007,7 @@ pub fn end(b: *mut Block) -> Option<usize> {
         if (*b).deferred != 0 {
             return None;
         }
+        crate::channel::posts::thread_ends();
         (*local()).inside.store(1, Ordering::Relaxed);
         Some(groups::ended(t))
     }

@@ -85,6 +85,8 @@ pub struct Thread {
     area: Area,
     /// What it has as a thread of the program's C library.
     pub posix: super::posix::Posix,
+    /// Its queue of posted calls; null: none yet.
+    pub calls: *const hrt_kernel::calls::Queue,
     /// More values of keys.
     pub more_values: *mut keys::Value,
     /// Values of the first keys.
@@ -239,6 +241,7 @@ pub fn exit(result: usize) -> ! {
         Some(inside) => core::mem::forget(inside),
         None => report::fatal("a signal handler that interrupted the kernel ends its thread"),
     }
+    crate::channel::posts::kernel_thread_ends(t);
     groups::switch_away(t, After::Exit);
     report::fatal("a thread that has ended goes on")
 }
@@ -420,6 +423,7 @@ pub unsafe fn renew(t: *mut Thread) {
         (*t).magic.store(ALIVE, Ordering::Relaxed);
         (*t).number = NUMBERS.fetch_add(1, Ordering::Relaxed) + 1;
         (*t).fiber = null_mut();
+        (*t).calls = core::ptr::null();
         if (*t).has_values {
             keys::forget(t);
         }

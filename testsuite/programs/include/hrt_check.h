@@ -2,8 +2,16 @@
 // the same in both cases.
 #ifndef HRT_CHECK_H
 #define HRT_CHECK_H
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
 #include "../../../hrt-runtime-shim/api/hrt.h"
 #include "check.h"
+
+// Some microseconds' work, in which the kernel may make posted calls on another core.
+static inline void a_while(void) {
+    for (volatile int i = 0; i < 3000; i++) {}
+}
 
 // Ends a program that runs without the kernel, after it has seen that the functions say so. Libc gets to know of the carriers.
 static inline int without_kernel(void) {

@@ -14,12 +14,12 @@ mod guest;
 
 pub use guest::{call, fault};
 
-use super::channel;
 use super::faults;
 use super::gate;
 use super::paging::{self, ALIAS, PAGE, USER_END, bit};
 use super::signals::{self, SIGSEGV, Trap};
 use super::vcpu::{self, Vcpu};
+use crate::channel::server;
 use crate::kernel::actions::{NO_ACTION, SIG_IGN};
 use crate::kernel::block::Block;
 use crate::kernel::spin::Spin;
@@ -370,7 +370,7 @@ pub fn restrict(from: usize, len: usize, rights: usize) -> bool {
     if !paging::all_mine(from, to) && !fill(from, to) {
         return false;
     }
-    channel::forbid();
+    forbid_server();
     let done = paging::with_tables(|| {
         guest::note(from..to);
         GUEST.calls.fetch_add(1, Ordering::Relaxed);
@@ -480,6 +480,13 @@ fn reach(number: usize, args: &[usize; 6]) -> [Reach; 2] {
     }
 }
 
+/// The channel's server makes calls before which Linux could not be told.
+fn forbid_server() {
+    if !server::is_forbidden() {
+        server::forbid();
+    }
+}
+
 fn end_of(from: usize, len: usize) -> usize {
     from.saturating_add(len).saturating_add(PAGE - 1) & !(PAGE - 1)
 }
@@ -544,8 +551,7 @@ pub fn prepare(from: usize, len: usize, rights: usize) -> bool {
         && !paging::all_mine(from, to)
         && fill(from, to)
         && {
-            // Its server makes calls before which Linux could not be told.
-            channel::forbid();
+            forbid_server();
             true
         }
 }
