@@ -78,6 +78,7 @@ static ADDRESSES: [Code; FUNCTIONS.len()] = [
     Code(heap::hrt_valloc as *const ()),
     Code(heap::hrt_pvalloc as *const ()),
     Code(heap::hrt_malloc_usable_size as *const ()),
+    Code(threads::threads_preempt as *const ()),
 ];
 
 /// The address of the kernel function with this number; what it needs is ready then. Not for code that runs in the guest.

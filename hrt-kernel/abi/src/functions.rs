@@ -79,6 +79,7 @@ pub const FUNCTIONS: &[Function] = &[
     f("hrt_valloc", 1),
     f("hrt_pvalloc", 1),
     f("hrt_malloc_usable_size", 1),
+    f("hrt_threads_preempt", 1),
 ];
 
 /// The number of the function called `name`.

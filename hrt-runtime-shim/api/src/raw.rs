@@ -154,6 +154,7 @@ pub mod number {
     pub const RWLOCK_UNLOCK: usize = 31;
     pub const THREADS_INFO: usize = 43;
     pub const THREADS_MAKER: usize = 44;
+    pub const THREADS_PREEMPT: usize = 62;
 }
 
 const FUNCTIONS: usize = 64;
@@ -246,6 +247,7 @@ mod tests {
             (number::RWLOCK_UNLOCK, "hrt_rwlock_unlock"),
             (number::THREADS_INFO, "hrt_threads_info"),
             (number::THREADS_MAKER, "hrt_threads_maker"),
+            (number::THREADS_PREEMPT, "hrt_threads_preempt"),
         ] {
             assert_eq!(have, of(name), "{name}");
         }

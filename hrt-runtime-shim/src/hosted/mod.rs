@@ -76,6 +76,7 @@ impl Machine for Hosted {
             unsafe { undo() };
             return Err("Linux refuses a handler for SIGSYS");
         }
+        crate::threads::preempt::init(&signals::own_action(), context.preempt());
         overrides::apply(context);
         name_memory();
         Ok(())

@@ -22,6 +22,7 @@ pub mod keys;
 pub mod monitor;
 pub mod objects;
 pub mod posix;
+pub mod preempt;
 pub mod stacks;
 pub mod switch;
 pub mod thread;

@@ -1014,19 +1014,28 @@ pub fn end(b: *mut Block) -> Option<usize> {
 
 /// After a call that may have changed the caller's signal mask.
 pub fn mask_changed(b: *mut Block) {
-    let Some(t) = me() else { return };
+    if groups::mask_now().is_none() {
+        // No carrier.
+        return;
+    }
+    let real = raw::sigmask(raw::SIG_BLOCK, 0);
     // SAFETY: the calling thread's own.
-    unsafe {
-        let mask = raw::sigmask(raw::SIG_BLOCK, 0);
-        (*t).posix.mask = if (*b).deferred != 0 {
+    let mask = unsafe {
+        if (*b).deferred != 0 {
             (*b).deferred_mask
         } else {
-            mask
-        };
-        (*t).posix.sigsys = (*b).sigsys_blocked;
-        groups::mask_is((*t).posix.mask);
+            real
+        }
+    };
+    groups::mask_is(mask);
+    if let Some(t) = me() {
+        // SAFETY: the calling thread's own.
+        unsafe {
+            (*t).posix.mask = mask;
+            (*t).posix.sigsys = (*b).sigsys_blocked;
+        }
+        deliver(t);
     }
-    deliver(t);
 }
 
 /// Gives signals to Linux that have been sent to the calling thread while it did not execute; at the end of a call.
