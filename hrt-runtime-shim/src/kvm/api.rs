@@ -47,6 +47,7 @@ pub fn call(b: *mut Block, v: &mut Vcpu, args: &[usize; 6]) -> isize {
             v.unmap(a1 & !(PAGE - 1), end.saturating_add(PAGE - 1) & !(PAGE - 1));
             0
         }
+        op::PREEMPT => crate::threads::preempt::take(),
         op::FAULT_HANDLER if vcpu::ring() == 0 => fault_handler(b, a1, a2, a3),
         _ => api::call(
             || Info {

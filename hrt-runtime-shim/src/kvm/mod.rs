@@ -111,6 +111,7 @@ impl Machine for Kvm {
         });
         channel::init(b, context.settings.channel && context.config.channel());
         signals::init();
+        crate::threads::preempt::init(&signals::own_action(), context.preempt());
         overrides::apply(context);
         name_memory();
         v.signals = signals::State::new();

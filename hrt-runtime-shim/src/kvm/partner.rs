@@ -24,6 +24,10 @@ pub extern "C" fn work(b: *mut Block) -> ! {
             signals::deliver_pending(b, v);
             continue;
         }
+        if v.signals.preempt.load(Ordering::Relaxed) != 0 {
+            signals::preempt(b, v);
+            continue;
+        }
         match v.run() {
             Exit::Syscall => syscall(b, v),
             Exit::Vector { vector, error } => faults::exception(b, v, vector, error),
@@ -156,6 +160,13 @@ fn mediate(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isi
             None => forward(v, number, args),
         },
         nr::RT_SIGACTION => signals::sigaction(a0, a1, a2, a3),
+        nr::RT_SIGPROCMASK => {
+            let r = served(v, number, args);
+            if r == 0 && a1 != 0 {
+                signals::mask_changed(v);
+            }
+            r
+        }
         nr::SIGALTSTACK => block::sigaltstack(b, a0, a1, v.regs.rsp as usize, || ()),
         nr::RT_SIGSUSPEND => waiting(v, number, args, a0, a1),
         nr::PPOLL => waiting(v, number, args, a3, a4),

@@ -15,6 +15,7 @@ use crate::kernel::slots::Slot;
 use crate::kernel::{Action, patch, user};
 use crate::raw::{self, errno, nr};
 use crate::report;
+use crate::threads::{groups, preempt};
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -47,6 +48,8 @@ pub struct Trap {
 pub struct State {
     /// 1 if there is one; all others are blocked then.
     pub pending: AtomicU32,
+    /// 1 if the kernel's own has come, which asks whether to preempt the thread.
+    pub preempt: AtomicU32,
     info: Info,
     number: usize,
     /// The program's signal mask.
@@ -75,6 +78,7 @@ impl State {
     pub const fn new() -> Self {
         State {
             pending: AtomicU32::new(0),
+            preempt: AtomicU32::new(0),
             info: [0; 16],
             number: 0,
             mask: 0,
@@ -172,6 +176,16 @@ unsafe extern "C" fn arrived(sig: i32, info: *const Info, uc: *mut u64, number: 
     let v = unsafe { &mut *vcpu::of(b) };
     // SAFETY: the entry's promise.
     let (info, rip) = unsafe { (*info, *uc.add(UC_RIP) as usize) };
+    if sig as usize == preempt::SIGNAL && number == 0 {
+        // SAFETY: a siginfo.
+        if !unsafe { preempt::is_ours((&raw const info).cast()) } {
+            // Somebody has sent it, and the program has the default action for it.
+            die_by(preempt::SIGNAL);
+        }
+        v.signals.preempt.store(1, Ordering::Relaxed);
+        v.stop(true);
+        return;
+    }
     if let Some(to) = faults::guarded(rip) {
         v.refused = info;
         // SAFETY: our own frame.
@@ -254,6 +268,51 @@ fn entered(i: usize, flags: u64) -> Action {
     }
 }
 
+/// What Linux is told for the kernel's own signal.
+pub fn own_action() -> Action {
+    entered(0, flag::RESTART)
+}
+
+/// The kernel's own signal has come: the program goes on in [`preempt::hrt_preempted`], if its thread is to be preempted.
+pub fn preempt(b: *mut Block, v: &mut Vcpu) {
+    v.stop(false);
+    v.signals.preempt.store(0, Ordering::Relaxed);
+    // None may come between the registers and the frame.
+    let held = raw::set_sigmask(raw::ALL_SIGNALS);
+    if v.signals.pending.load(Ordering::Acquire) != 0 {
+        // One of the program's comes first; all are blocked until then.
+        v.stop(true);
+        return;
+    }
+    let size = FRAME + vcpu::state_size() + 256;
+    let (rip, rsp) = (v.regs.rip as usize, v.regs.rsp as usize);
+    if preempt::decide(b, rip, rsp, held, size) {
+        let mut info = [0; 16];
+        info[0] = preempt::SIGNAL as u64;
+        let action = Action {
+            handler: preempt::hrt_preempted as *const () as usize,
+            flags: flag::SIGINFO | flag::RESTORER | flag::NODEFER,
+            restorer: hrt_restorer as *const () as usize,
+            mask: 0,
+        };
+        let last = v.signals.last;
+        deliver(b, v, &info, &action, held, held, last);
+    }
+    raw::set_sigmask(held);
+}
+
+/// rt_sigprocmask(2) has changed the calling thread's mask.
+pub fn mask_changed(v: &Vcpu) {
+    if groups::mask_now().is_none() {
+        return;
+    }
+    let kept = preempt::keeps();
+    let mask = raw::sigmask(raw::SIG_UNBLOCK, kept);
+    if v.signals.pending.load(Ordering::Acquire) == 0 {
+        groups::mask_is(mask);
+    }
+}
+
 /// The program's action for `sig`.
 #[must_use]
 pub fn action(sig: usize) -> Action {
@@ -299,14 +358,23 @@ pub fn sigaction(sig: usize, new: usize, old: usize, size: usize) -> isize {
         return unsafe { raw::syscall4(nr::RT_SIGACTION, sig, new, old, size) };
     }
     let mut told = NO_ACTION;
+    let mut asked = None;
     if new != 0 {
         let Some(mut action) = user::get::<Action>(new) else {
             return raw::err(errno::EFAULT);
         };
         actions::normalize(&mut action);
         told = wrap(&action);
+        asked = Some(action);
     }
     let mut previous = NO_ACTION;
+    if preempt::hides(sig, asked.as_ref()) {
+        return if old != 0 && !user::put(old, &previous) {
+            raw::err(errno::EFAULT)
+        } else {
+            0
+        };
+    }
     let new = if new == 0 {
         core::ptr::null()
     } else {

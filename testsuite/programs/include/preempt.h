@@ -1,6 +1,7 @@
 // For programs of threads that are preempted: a loop with a pattern in every register, and a way to have a thread preempted often.
 #ifndef PREEMPT_H
 #define PREEMPT_H
+#include "../../../hrt-runtime-shim/api/hrt.h"
 #include "check.h"
 #include <stddef.h>
 
@@ -104,14 +105,25 @@ _Static_assert(offsetof(struct registers, flags) == 248 && offsetof(struct regis
 _Static_assert(offsetof(struct registers, vectors) == 384, "");
 
 // Has the kernel look at the thread that Linux thread `tid` executes, as its timer would: the signal, code and value are the kernel's own (threads/preempt.rs).
-// Unlike the timer's, this signal may disturb a system call.
+// Unlike the timer's, this signal may disturb a system call. Without the kernel it does nothing.
 static inline long provoke(pid_t tid) {
+    static int kernel = -1;
+    struct hrt_info about;
+    if (kernel < 0) kernel = hrt_get_info(&about) == 0;
+    if (!kernel) return 0;
     union { int i[32]; uint64_t w[16]; } info;
     memset(&info, 0, sizeof info);
     info.i[0] = 64;
     info.i[2] = -2; // SI_TIMER
     info.w[3] = 0x48525450;
     return syscall(SYS_rt_tgsigqueueinfo, getpid(), tid, 64, &info);
+}
+
+// Switches between kernel threads so far; without the kernel, very many.
+static inline long switches(void) {
+    struct hrt_threads_info info;
+    static long none;
+    return hrt_threads_info(&info) == 0 ? (long)info.switches : (none += 1 << 20);
 }
 
 // The process has one processor.
