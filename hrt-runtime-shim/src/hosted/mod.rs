@@ -6,10 +6,10 @@
 //! leave the slot; others enter the kernel ([`frame`], [`dispatch`]) on the thread's kernel stack (`kernel::block`).
 
 mod dispatch;
-mod frame;
+pub mod frame;
 mod signals;
 mod threads;
-mod upcall;
+pub mod upcall;
 
 use crate::entry::Context;
 use crate::kernel::{

@@ -12,14 +12,16 @@ mod faults;
 mod gate;
 mod paging;
 mod partner;
-mod signals;
+pub mod signals;
 mod threads;
 mod vcpu;
 mod wire;
 
 use crate::entry::Context;
 use crate::kernel::block::{self, Block};
-use crate::kernel::{begin, name_memory, observe, overrides, policy, set_up, undo};
+use crate::hosted::frame::hrt_kvm_upcall;
+use crate::kernel::{begin, name_memory, observe, overrides, policy, set_up, slots, undo};
+use crate::threads::posix;
 use crate::raw::{self, errno, nr};
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicI32, Ordering};
@@ -106,6 +108,8 @@ impl Machine for Kvm {
             unsafe { undo() };
             return Err(why);
         }
+        posix::init(context.config.threads() && context.settings.overrides);
+        slots::set_upcall(hrt_kvm_upcall as *const () as usize);
         set_up(Self::PLATFORM, context, channel::entry(), |n| {
             !channel::serves(n) || policy::class(n) != Class::Forward
         });

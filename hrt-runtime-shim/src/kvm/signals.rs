@@ -15,7 +15,8 @@ use crate::kernel::slots::Slot;
 use crate::kernel::{Action, patch, user};
 use crate::raw::{self, errno, nr};
 use crate::report;
-use crate::threads::{groups, preempt};
+use crate::hosted::frame;
+use crate::threads::{local, posix, preempt};
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -92,6 +93,24 @@ impl State {
     }
 }
 
+/// Where [`State::pending`] is in a thread's block.
+pub const PENDING_OFFSET: usize = block::SIGNAL_STACK
+    + core::mem::offset_of!(Vcpu, signals)
+    + core::mem::offset_of!(State, pending);
+
+/// The signal of the thread of block `b` that waits, if one does: the program's mask, and its number. Also for code in the guest.
+#[must_use]
+pub fn waiting(b: *mut Block) -> Option<(u64, u32)> {
+    // SAFETY: a block's virtual CPU, which the guest may read; the other fields are complete once `pending` is set.
+    unsafe {
+        let s = &raw const (*vcpu::of(b)).signals;
+        if (*s).pending.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        Some(((&raw const (*s).mask).read_volatile(), (*s).info[0] as u32))
+    }
+}
+
 /// Result of a call that was not made because a signal waits (ERESTARTSYS, which Linux shows to nobody).
 pub const KEPT: isize = -512;
 
@@ -157,8 +176,15 @@ pub unsafe fn call(v: &mut Vcpu, number: u64, args: &[usize; 6]) -> isize {
     for (to, from) in of[1..].iter_mut().zip(args) {
         *to = *from as u64;
     }
+    static NEVER: AtomicU32 = AtomicU32::new(0);
+    // The signal waits for what the kernel does in the guest, of which this call is a part.
+    let pending = if posix::works() {
+        &raw const NEVER
+    } else {
+        &raw const v.signals.pending
+    };
     // SAFETY: the caller's promise.
-    unsafe { hrt_kvm_call(of.as_ptr(), &raw const v.signals.pending) }
+    unsafe { hrt_kvm_call(of.as_ptr(), pending) }
 }
 
 /// Word of a ucontext that holds RIP.
@@ -302,15 +328,51 @@ pub fn preempt(b: *mut Block, v: &mut Vcpu) {
 }
 
 /// rt_sigprocmask(2) has changed the calling thread's mask.
-pub fn mask_changed(v: &Vcpu) {
-    if groups::mask_now().is_none() {
+pub fn mask_changed(b: *mut Block) {
+    let kept = preempt::keeps();
+    if kept != 0 {
+        raw::sigmask(raw::SIG_UNBLOCK, kept);
+    }
+    posix::mask_changed(b);
+}
+
+/// True if the signal that waits must wait for what the kernel does in the guest on the thread's behalf; the guest then goes on with that.
+pub fn postponed(v: &mut Vcpu) -> bool {
+    let at = |f: usize| f as u64;
+    let rip = v.regs.rip;
+    let (start, kept, end) = (
+        at(frame::hrt_kvm_upcall as *const () as usize),
+        at(frame::hrt_kvm_upcall_kept as *const () as usize),
+        at(frame::hrt_kvm_upcall_end as *const () as usize),
+    );
+    if (kept..end).contains(&rip) {
+        // Once more, to find the signal at the end.
+        v.regs.rip = at(frame::hrt_kvm_upcall_resume as *const () as usize);
+        // SAFETY: the calling thread's own.
+        v.regs.rdi = unsafe { (*local()).frame } as u64;
+    } else if !(start..kept).contains(&rip) && !posix::works() {
+        return false;
+    }
+    v.stop(false);
+    true
+}
+
+/// The calling carrier leaves its thread: signals that have come to it are for the process.
+pub fn hand_over(b: *mut Block, v: &mut Vcpu) {
+    let s = &mut v.signals;
+    if s.pending.load(Ordering::Acquire) == 0 {
         return;
     }
-    let kept = preempt::keeps();
-    let mask = raw::sigmask(raw::SIG_UNBLOCK, kept);
-    if v.signals.pending.load(Ordering::Acquire) == 0 {
-        groups::mask_is(mask);
+    let mut info = [0i32; 32];
+    // SAFETY: a siginfo of 128 bytes, complete since `pending` is set.
+    unsafe {
+        let from = (&raw const s.info).cast::<i32>();
+        core::ptr::copy_nonoverlapping(from, info.as_mut_ptr(), info.len());
     }
+    s.pending.store(0, Ordering::Relaxed);
+    s.waiting = None;
+    v.stop(false);
+    posix::for_the_process(b, Some(info), raw::ALL_SIGNALS);
 }
 
 /// The program's action for `sig`.
@@ -403,7 +465,21 @@ pub fn deliver_pending(b: *mut Block, v: &mut Vcpu) {
     let base = s.waiting.take().unwrap_or(mask);
     s.pending.store(0, Ordering::Relaxed);
     v.stop(false);
+    let mut info = info;
+    // SAFETY: a siginfo of ours.
+    let theirs = unsafe {
+        code(&info) == posix::SENT_ON
+            && !posix::is_for_me(info[0] as i32, info.as_mut_ptr().cast(), true)
+    };
+    if theirs {
+        // For a thread that another carrier executes by now, or that has got it already.
+        raw::set_sigmask(mask);
+        return;
+    }
     program_context(b, v);
+    // A call that has not been made is made anew.
+    // SAFETY: the calling thread's own.
+    unsafe { (*local()).forward = 0 };
     let last = v.signals.last;
     raw::set_sigmask(deliver(b, v, &info, &action, mask, base, last));
 }

@@ -9,7 +9,7 @@ use super::preempt;
 use super::switch::{self, hrt_clone_carrier, hrt_switch};
 use super::thread::{self, Thread};
 use super::{Machine, futex_wait, futex_wake, local};
-use crate::kernel::block;
+use crate::kernel::{block, observe};
 use crate::raw::{self, errno, nr};
 use crate::report;
 use core::cell::UnsafeCell;
@@ -430,7 +430,9 @@ unsafe fn go(c: *mut Carrier, t: *mut Thread) {
                 (*t).posix
                     .on
                     .store((*c).id.load(Ordering::Relaxed), Ordering::SeqCst);
-                (*block::current()).sigsys_blocked = (*t).posix.sigsys;
+                if !observe::is_guest() {
+                    (*block::current()).sigsys_blocked = (*t).posix.sigsys;
+                }
                 (*t).posix.mask
             } else {
                 MASK.load(Ordering::Relaxed)
@@ -449,7 +451,9 @@ unsafe fn set_mask(c: *mut Carrier, mask: u64) {
     unsafe {
         if posix::hand_over() || mask != (*c).mask_now {
             (*c).mask_now = mask;
-            raw::set_sigmask(mask & !(1 << 30) & !preempt::keeps());
+            // SIGSYS, too, where that is the kernel's.
+            let sigsys = u64::from(!observe::is_guest()) << 30;
+            raw::set_sigmask(mask & !sigsys & !preempt::keeps());
         }
     }
 }
@@ -464,11 +468,11 @@ pub fn mask_is(mask: u64) {
 }
 
 /// The calling kernel thread `t` ends, with signals blocked, on a stack that is neither its own nor its carrier's; returns the stack pointer with which the
-/// carrier goes on (`hrt_resume`).
+/// carrier goes on (`hrt_resume`). `set_fs` sets the FS base of what goes on there.
 ///
 /// # Safety
 /// Nothing of the thread may be used after that.
-pub unsafe fn ended(t: *mut Thread) -> usize {
+pub unsafe fn ended(t: *mut Thread, set_fs: impl FnOnce(usize)) -> usize {
     let c = carrier();
     // SAFETY: the calling carrier's own.
     unsafe {
@@ -478,7 +482,7 @@ pub unsafe fn ended(t: *mut Thread) -> usize {
         let fs = (*c).fs;
         if fs != (*c).fs_now {
             (*c).fs_now = fs;
-            switch::set_fs(fs);
+            set_fs(fs);
         }
         (*c).rsp
     }

@@ -14,7 +14,7 @@
 
 use super::groups;
 use super::thread::{self, Thread};
-use super::{current, leave, local, posix};
+use super::{current, leave_with_signals, local, posix};
 use crate::kernel::actions::{self, NO_ACTION, SIG_DFL};
 use crate::kernel::block::{self, Block};
 use crate::kernel::{Action, CONFINED, IMAGE, IMAGE_SIZE, observe, user};
@@ -261,5 +261,6 @@ pub unsafe extern "C" fn hrt_preempted(_: i32, _: *const i32, uc: *mut u64) {
         };
         uc.add(UC_MASK).write(mask);
     }
-    leave();
+    // In the guest they come at the return from the signal.
+    leave_with_signals();
 }

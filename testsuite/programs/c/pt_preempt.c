@@ -4,7 +4,6 @@
 //@ toml: [threads]
 //@ toml: preempt = "1ms"
 //@ limit: 120
-//@ no-kvm: threads of the C library are Linux's there (docs/overrides.md)
 //@ stats: kernel_threads.preempted >= 3000
 // Threads of the C library are preempted, on one processor, in libc too: registers, errno, locks of malloc and stdio, signals, cancellation, fork.
 #define _GNU_SOURCE
