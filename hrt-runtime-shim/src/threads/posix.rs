@@ -954,6 +954,12 @@ pub fn mediate(b: *mut Block, number: usize, args: &[usize; 6]) -> Option<isize>
             // SAFETY: the program asked for it, of a thread that is as any carrier.
             Some(unsafe { raw::syscall6(number, own) })
         }
+        // What it has already, as all carriers have.
+        call::SCHED_SETPARAM | call::SCHED_SETSCHEDULER
+            if (mine || a0 == 0 && t.is_some()) && is_scheduled_so(number, args) =>
+        {
+            Some(0)
+        }
         // Not of one thread alone.
         call::SCHED_SETAFFINITY | call::SCHED_SETPARAM | call::SCHED_SETSCHEDULER
             if mine || a0 == 0 && t.is_some() =>
@@ -963,6 +969,27 @@ pub fn mediate(b: *mut Block, number: usize, args: &[usize; 6]) -> Option<isize>
         // Carriers would keep theirs.
         n if call::CREDENTIALS.contains(&n) => Some(raw::err(errno::EAGAIN)),
         _ => None,
+    }
+}
+
+/// True if the calling carrier has the policy and priority that sched_setscheduler(2) or sched_setparam(2) with these arguments would give.
+fn is_scheduled_so(number: usize, args: &[usize; 6]) -> bool {
+    let (at, policy) = match number {
+        call::SCHED_SETPARAM => (args[1], None),
+        _ => (args[2], Some(args[1] as isize)),
+    };
+    // struct sched_param is one int.
+    let Some(wanted) = user::get::<u64>(at & !7) else {
+        return false;
+    };
+    let mut has = [0i32; 2];
+    // SAFETY: ask, and write a local.
+    unsafe {
+        let r = raw::syscall4(call::SCHED_GETSCHEDULER, 0, 0, 0, 0);
+        raw::syscall4(call::SCHED_GETPARAM, 0, has.as_mut_ptr() as usize, 0, 0);
+        at.is_multiple_of(4)
+            && policy.is_none_or(|p| p == r)
+            && (wanted >> (at % 8 * 8)) as i32 == has[0]
     }
 }
 

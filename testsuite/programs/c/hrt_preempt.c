@@ -98,6 +98,7 @@ static void two(void *(*f)(void *), int flags, int times) {
         provoke(carrier);
         usleep(20);
     }
+    for (int k = 0; k < 50000 && f != locks && !(__atomic_load_n(&rounds[0], __ATOMIC_SEQ_CST) && __atomic_load_n(&rounds[1], __ATOMIC_SEQ_CST)); k++) usleep(200);
     stop = 1;
     for (int i = 0; i < 2; i++) MUST(hrt_thread_join(t[i], NULL) == 0);
 }

@@ -96,6 +96,8 @@ static void several(void *(*f)(void *), int count, int times) {
         for (int k = 0; k < n; k++) provoke(on[k]);
         usleep(20);
     }
+    for (int i = 0; i < count; i++)
+        for (int k = 0; k < 50000 && __atomic_load_n(&rounds[i], __ATOMIC_SEQ_CST) == 0; k++) usleep(200);
     stop = 1;
     for (int i = 0; i < count; i++) MUST(pthread_join(t[i], NULL) == 0);
     for (int i = 0; i < count; i++) MUST(rounds[i] > 0);
