@@ -785,10 +785,7 @@ mod tests {
                 "2:10: unknown policy 'areana' (did you mean 'arena'?)",
             ),
             ("[channel]\nmode = 'exit'", "2:1: unknown key 'mode'"),
-            (
-                "[threads]\nslice = '1ms'",
-                "2:1: unknown key 'slice'",
-            ),
+            ("[threads]\nslice = '1ms'", "2:1: unknown key 'slice'"),
             ("[threads]\npreempt = '10'", "2:11: '10' is no time"),
         ] {
             let e = Config::parse(text).expect_err(text).to_string();

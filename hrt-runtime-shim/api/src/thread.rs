@@ -124,9 +124,16 @@ impl Builder {
         });
         let main = Box::into_raw(Box::new(main));
         let mut id = 0usize;
-        let flags = [(self.first, FIRST), (self.tls, TLS), (self.preempt, PREEMPT)]
-            .iter()
-            .fold(0, |all, (wanted, flag)| all | usize::from(*wanted) * flag);
+        let flags = [
+            (self.first, FIRST),
+            (self.tls, TLS),
+            (self.preempt, PREEMPT),
+        ]
+        .iter()
+        .fold(
+            0,
+            |all, (wanted, flag)| if *wanted { all | flag } else { all },
+        );
         // SAFETY: `enter` takes back the box, which lives as long as the caller promises.
         let made = unsafe {
             invoke(

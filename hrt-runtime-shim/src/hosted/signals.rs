@@ -43,7 +43,8 @@ unsafe impl Sync for SharedAction {}
 fn wrapped(action: &Action, i: usize) -> Action {
     Action {
         handler: entry(i),
-        flags: action.flags,
+        // Without that Linux leaves the siginfo out, at which the entry looks.
+        flags: action.flags | flag::SIGINFO,
         restorer: if action.flags & flag::RESTORER != 0 {
             hrt_restorer as *const () as usize
         } else {

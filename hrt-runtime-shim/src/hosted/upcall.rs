@@ -6,9 +6,9 @@ use crate::kernel::observe;
 use crate::kernel::slots::Slot;
 use crate::raw::nr;
 use crate::report;
-use crate::threads::{groups, local};
 use crate::threads::posix::{self, Child, Next};
 use crate::threads::thread::Thread;
+use crate::threads::{groups, local};
 
 /// True if the call is to be served so.
 #[must_use]

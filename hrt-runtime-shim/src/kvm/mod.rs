@@ -18,11 +18,11 @@ mod vcpu;
 mod wire;
 
 use crate::entry::Context;
-use crate::kernel::block::{self, Block};
 use crate::hosted::frame::hrt_kvm_upcall;
+use crate::kernel::block::{self, Block};
 use crate::kernel::{begin, name_memory, observe, overrides, policy, set_up, slots, undo};
-use crate::threads::posix;
 use crate::raw::{self, errno, nr};
+use crate::threads::posix;
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicI32, Ordering};
 use hrt_kernel::classes::Class;

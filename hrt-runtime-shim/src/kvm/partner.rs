@@ -6,11 +6,11 @@ use super::paging::{self, PAGE};
 use super::signals::{self, KEPT};
 use super::vcpu::{self, Exit, Vcpu};
 use super::{channel, faults, threads};
+use crate::hosted::frame::hrt_kvm_upcall_boundary;
+use crate::hosted::upcall;
 use crate::kernel::asm::int80;
 use crate::kernel::block::{self, Block};
 use crate::kernel::slots::{self, Slot};
-use crate::hosted::frame::hrt_kvm_upcall_boundary;
-use crate::hosted::upcall;
 use crate::kernel::{
     IMAGE, IMAGE_SIZE, TRAPS, children, jail, memory, modules, observe, patch, policy, user,
 };
@@ -175,13 +175,7 @@ fn served(v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isize {
 }
 
 /// Serves a call that may take more than Linux; `own`: the kernel makes it, in the guest.
-fn mediate(
-    b: *mut Block,
-    v: &mut Vcpu,
-    number: usize,
-    args: &[usize; 6],
-    own: bool,
-) -> isize {
+fn mediate(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6], own: bool) -> isize {
     let [a0, a1, a2, a3, a4, a5] = *args;
     channel::before(b, number, args);
     match number {

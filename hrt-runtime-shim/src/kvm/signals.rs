@@ -8,6 +8,7 @@
 use super::channel::{self, Place};
 use super::faults;
 use super::vcpu::{self, Vcpu};
+use crate::hosted::frame;
 use crate::kernel::actions::{self, NO_ACTION, SIG_DFL, SIG_IGN, die_by, flag, raw_sigaction};
 use crate::kernel::asm::hrt_restorer;
 use crate::kernel::block::{self, Block};
@@ -15,7 +16,6 @@ use crate::kernel::slots::Slot;
 use crate::kernel::{Action, patch, user};
 use crate::raw::{self, errno, nr};
 use crate::report;
-use crate::hosted::frame;
 use crate::threads::{local, posix, preempt};
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicU32, Ordering};
