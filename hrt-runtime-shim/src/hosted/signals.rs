@@ -364,17 +364,26 @@ impl Context {
     }
 }
 
+/// The context that a handler's entry was interrupted with before it had looked at that, if `c` is one of such an entry.
+fn entered_from(c: &Context) -> Option<Context> {
+    let at = |f: unsafe extern "C" fn()| f as *const () as usize;
+    let rip = c.get(reg::RIP) as usize;
+    if rip < entry(0) || rip >= at(frame::hrt_signal_masked) {
+        return None;
+    }
+    let kept = rip >= at(frame::hrt_signal_kept);
+    Some(Context(
+        c.get(if kept { reg::R12 } else { reg::RDX }) as *mut u64
+    ))
+}
+
 /// Moves a context that was interrupted in a call slot, or in the kernel's first or last instructions, to where the
 /// program is. Does nothing to other contexts.
 fn program_context(b: *mut Block, c: &Context) {
     let at = |f: unsafe extern "C" fn()| f as *const () as usize;
     // The entry of another signal's handler: its context has not been put right yet, and what that takes is lost as soon as
     // the kernel is entered again.
-    let rip = c.get(reg::RIP) as usize;
-    if rip >= entry(0) && rip < at(frame::hrt_signal_masked) {
-        let kept = rip >= at(frame::hrt_signal_kept);
-        let uc = c.get(if kept { reg::R12 } else { reg::RDX });
-        let inner = Context(uc as *mut u64);
+    if let Some(inner) = entered_from(c) {
         if !on_kernel_stack(b, inner.get(reg::RSP)) {
             program_context(b, &inner);
         }
@@ -474,6 +483,8 @@ fn in_kernel(b: *mut Block, c: &Context) -> bool {
         || (at(frame::hrt_upcall)..at(frame::hrt_upcall_end)).contains(&rip)
         || (at(frame::hrt_kernel_exit)..at(frame::hrt_window_start)).contains(&rip)
         || posix::works()
+        // Two signals at once: the exit from an upcall is on the program's stack, and what it has left in the block would be lost.
+        || entered_from(c).is_some_and(|inner| in_kernel(b, &inner))
 }
 
 fn on_kernel_stack(b: *mut Block, rsp: u64) -> bool {

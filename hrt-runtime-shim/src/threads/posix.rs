@@ -1028,13 +1028,17 @@ pub fn hand_over() -> bool {
 /// Gives the process `first`, and those of the signals in `set` that Linux keeps for the calling thread; all are blocked.
 pub fn for_the_process(b: *mut Block, first: Option<[i32; 32]>, set: u64) {
     const RT_SIGQUEUEINFO: usize = 129;
+    const KILL: usize = 62;
     let give = |info: &[i32; 32]| {
         // A thread's own it has among its pending ones.
         if info[2] != SENT_ON {
             // SAFETY: the calling thread's own block; a signal to this process.
             unsafe {
                 let (pid, sig) = ((*b).pid as usize, info[0] as usize);
-                raw::syscall4(RT_SIGQUEUEINFO, pid, sig, info.as_ptr() as usize, 0);
+                if raw::syscall4(RT_SIGQUEUEINFO, pid, sig, info.as_ptr() as usize, 0) != 0 {
+                    // Linux lets no thread but the first one say that another process has called kill(2): without who it was, then.
+                    raw::syscall4(KILL, pid, sig, 0, 0);
+                }
             }
         }
     };
