@@ -52,6 +52,7 @@ if [ ! -e "$plain/built" ]; then
         gcc -O2 -w -std=gnu99 -D_GNU_SOURCE -D_XOPEN_SOURCE=600 -I include "$1" -o "$out" -pthread -lrt -lm >"$out.log" 2>&1 || rm -f "$out"
     }
     export -f plain_build
+    # shellcheck disable=SC2016  # for the inner shell
     step 'building the tests' 600 "$plain/log" bash -c \
         'cd "$1" && ls conformance/interfaces/{pthread,sem}_*/[0-9]*.c | xargs -P "$(nproc)" -I{} bash -c "plain_build {}"' _ "$plain/src"
     touch "$plain/built"
@@ -83,7 +84,7 @@ timed() {
 
 # outcome NAME: runs a test plain and hybrid, and writes both exit statuses and how many kernel threads there were.
 outcome() {
-    local dir=$SCRATCH/${1//\//:} plain have threads=0 n try
+    local dir=$SCRATCH/${1//\//:} plain have threads=0 n
     mkdir "$dir"
     timeout 60 "$MV_BIN/mv-link" --config "$config" --hybridize "$1.test" -o "$dir/hybrid" >"$dir/hybrid.out" 2>&1 || {
         printf '%s 0 link 0\n' "$1"
@@ -92,15 +93,15 @@ outcome() {
     cp "$1.test" "$dir/plain"
     cd "$dir" || return
     # Whatever depends on time has another chance.
-    for try in 1 2; do
+    for _ in 1 2; do
         plain=0 have=0
         timed ./plain >plain.out 2>&1 || plain=$?
         HRT_PLATFORM=$platform HRT_STATS=$dir/stats timed ./hybrid >hybrid.out 2>&1 || have=$?
         [ "$plain" != "$have" ] || break
     done
-    for n in $(grep -ho '"kernel_threads":{"created":[0-9]*' stats 2>/dev/null | sed 's/.*://'); do
+    while read -r n; do
         threads=$((threads + n))
-    done
+    done < <(grep -ho '"kernel_threads":{"created":[0-9]*' stats 2>/dev/null | sed 's/.*://')
     printf '%s %s %s %s\n' "$1" "$plain" "$have" "$threads"
     rm -f hybrid plain
 }

@@ -23,6 +23,9 @@ pub const COMPUTES: u32 = 10;
 /// tick, which is 10 ms at most, and a thread may be inside the kernel at one.
 pub const GRACE: u32 = 2 * COMPUTES;
 
+/// Looks at which a thread that is to be preempted, and has computed, may be found to have used no time: Linux may have given the processor to others.
+pub const PATIENCE: u32 = 5;
+
 /// What is to be done for a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -40,6 +43,8 @@ pub struct Watched {
     switches: u64,
     time: u64,
     looks: u32,
+    /// Of these, those in a row at which no time had been used; none as long as some had never been.
+    idle: Option<u32>,
 }
 
 impl Watched {
@@ -50,14 +55,15 @@ impl Watched {
             switches: 0,
             time: 0,
             looks: 0,
+            idle: None,
         }
     }
 
     /// Takes in what was seen. `time` tells the processor time that the group's carrier has used; `slice` is that of its thread, in
     /// looks, if it can be preempted.
     ///
-    /// Stuck: the carrier has not switched since the last look although threads wait; and either it has used no time, so it waits in Linux,
-    /// or it has been so at [`COMPUTES`] looks, or at [`GRACE`] after the slice.
+    /// Stuck: the carrier has not switched since the last look although threads wait; and either it has used no time, so it waits in Linux
+    /// (if it is to be preempted, and has computed, only after [`PATIENCE`]), or it has been so at [`COMPUTES`] looks, or at [`GRACE`] after the slice.
     pub fn look(&mut self, seen: Seen, slice: Option<u32>, time: impl FnOnce() -> u64) -> Verdict {
         if !seen.busy || seen.queued == 0 {
             self.looks = 0;
@@ -69,8 +75,18 @@ impl Watched {
         self.switches = seen.switches;
         self.time = time;
         self.looks = if same { self.looks + 1 } else { 1 };
+        self.idle = match self.idle {
+            _ if !same => None,
+            _ if used => Some(0),
+            idle => idle.map(|n| n + 1),
+        };
+        let waits = !used
+            && match (slice, self.idle) {
+                (Some(_), Some(looks)) => looks > PATIENCE,
+                _ => true,
+            };
         let most = slice.map_or(COMPUTES, |s| s.saturating_add(GRACE));
-        if same && (!used || self.looks > most) {
+        if same && (waits || self.looks > most) {
             // Its next thread gets its time.
             self.looks = 0;
             return Verdict::Stuck;
@@ -157,6 +173,12 @@ mod tests {
         assert_eq!(look(4, 90), Verdict::Stuck, "it cannot be, after all");
         assert_eq!(look(5, 91), Verdict::Fine, "it has given way");
         assert_eq!(look(5, 91), Verdict::Stuck, "it waits in Linux");
+        assert_eq!(look(6, 91), Verdict::Fine);
+        assert_eq!(look(6, 92), Verdict::Fine, "it computes");
+        for _ in 0..PATIENCE {
+            assert_ne!(look(6, 92), Verdict::Stuck, "the processor is busy, perhaps");
+        }
+        assert_eq!(look(6, 92), Verdict::Stuck, "no: it waits in Linux");
     }
 
     #[test]
