@@ -176,7 +176,11 @@ mod tests {
         assert_eq!(look(6, 91), Verdict::Fine);
         assert_eq!(look(6, 92), Verdict::Fine, "it computes");
         for _ in 0..PATIENCE {
-            assert_ne!(look(6, 92), Verdict::Stuck, "the processor is busy, perhaps");
+            assert_ne!(
+                look(6, 92),
+                Verdict::Stuck,
+                "the processor is busy, perhaps"
+            );
         }
         assert_eq!(look(6, 92), Verdict::Stuck, "no: it waits in Linux");
     }

@@ -6,10 +6,10 @@
 //! leave the slot; others enter the kernel ([`frame`], [`dispatch`]) on the thread's kernel stack (`kernel::block`).
 
 mod dispatch;
-pub mod frame;
+pub(crate) mod frame;
 mod signals;
 mod threads;
-pub mod upcall;
+pub(crate) mod upcall;
 
 use crate::entry::Context;
 use crate::kernel::{

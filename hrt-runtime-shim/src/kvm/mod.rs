@@ -12,7 +12,7 @@ mod faults;
 mod gate;
 mod paging;
 mod partner;
-pub mod signals;
+pub(crate) mod signals;
 mod threads;
 mod vcpu;
 mod wire;
