@@ -325,7 +325,8 @@ hrt_kvm_upcall_kept:
     movq    (%rsp), %r11            /* as `syscall` leaves it */
     popfq
     popq    %rsp
-    movl    %gs:{PENDING}, %ecx
+    movq    %gs:0, %rcx             /* in ring 0 the GS base is an alias, where not all of a block is mapped */
+    movl    {PENDING}(%rcx), %ecx
     jrcxz   1f
     .globl  hrt_kvm_upcall_boundary
 hrt_kvm_upcall_boundary:
