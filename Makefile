@@ -2,6 +2,7 @@
 # make test            everything needed to test, in under 15 minutes; ends with the count
 # make test-runtimes   the long ones: Lua, SQLite, CPython, Racket CS and BC, each built and run plain and hybrid; and OCaml,
 #                      the Boehm collector, SBCL, Node and OpenJDK as the distribution has them, hybridized
+# make test-posix-threads   the threads part of the Open POSIX Test Suite, plain and with the set pthread, in some five minutes
 # make test-ring0      the corpus, Lua and Racket in a virtual machine that has /dev/kvm, in QEMU's software CPU: ring 0 on any
 #                      machine; make test has a part of it
 # make demo            a hybridized Lua from source to output; RUNTIME=racket does it for Racket
@@ -17,7 +18,7 @@ NAMES ?= lua sqlite cpython racket-cs racket-bc ocaml boehm sbcl node java
 BIN := $(or $(CARGO_TARGET_DIR),target)/release
 SCRIPTS := testsuite/scripts
 
-.PHONY: all test test-ring0 test-runtimes demo bench bench-runtimes bench-builds install uninstall clean check-scripts
+.PHONY: all test test-posix-threads test-ring0 test-runtimes demo bench bench-runtimes bench-builds install uninstall clean check-scripts
 
 all:
 	@$(SCRIPTS)/toolchain.sh
@@ -27,6 +28,9 @@ test:
 
 test-runtimes: all
 	@testsuite/runtimes/run.sh $(NAMES)
+
+test-posix-threads: all
+	@$(SCRIPTS)/posix-threads.sh
 
 test-ring0: all
 	@$(SCRIPTS)/ring0.sh --all

@@ -58,6 +58,26 @@ pub struct Settings<'a> {
     pub ring: Option<u8>,
     /// `HRT_MEMORY`; `None`: it says nothing.
     pub memory: Option<Memory>,
+    /// `HRT_PREEMPT`: how long a kernel thread may compute while others could execute, in microseconds; 0: as long as it likes;
+    /// `None`: it says nothing.
+    pub preempt: Option<u32>,
+}
+
+/// A time such as `10ms`, `500us` or `1s`, or `0`, in microseconds; an hour at most.
+#[must_use]
+pub fn microseconds(text: &[u8]) -> Option<u32> {
+    const HOUR: u32 = 3_600_000_000;
+    let digits = text.iter().take_while(|c| c.is_ascii_digit()).count();
+    let (number, unit) = text.split_at_checked(digits)?;
+    let number: u32 = core::str::from_utf8(number).ok()?.parse().ok()?;
+    let unit = match unit {
+        b"us" => 1,
+        b"ms" => 1_000,
+        b"s" => 1_000_000,
+        b"" if number == 0 => 1,
+        _ => return None,
+    };
+    number.checked_mul(unit).filter(|us| *us <= HOUR)
 }
 
 /// The platform that a hybrid's build options ask for: `key = value` lines, values in quotes or not.
@@ -130,6 +150,7 @@ impl Default for Settings<'_> {
             overrides: true,
             ring: None,
             memory: None,
+            preempt: None,
         }
     }
 }
@@ -211,6 +232,12 @@ impl<'a> Settings<'a> {
             s.memory = Some(Memory::from_name(v).ok_or(BadSetting {
                 variable: "HRT_MEMORY",
                 expected: "linux, arena or keep",
+            })?);
+        }
+        if let Some(v) = get(b"HRT_PREEMPT") {
+            s.preempt = Some(microseconds(v).ok_or(BadSetting {
+                variable: "HRT_PREEMPT",
+                expected: "0, or a time such as 10ms",
             })?);
         }
         Ok(s)
@@ -317,5 +344,31 @@ mod tests {
             "HRT_OVERRIDES"
         );
         assert_eq!(read(&[("HRT_RING", "1")]).unwrap_err().variable, "HRT_RING");
+        assert_eq!(
+            read(&[("HRT_PREEMPT", "10")]).unwrap_err().variable,
+            "HRT_PREEMPT"
+        );
+    }
+
+    #[test]
+    fn times() {
+        for (text, us) in [
+            ("0", Some(0)),
+            ("0ms", Some(0)),
+            ("10ms", Some(10_000)),
+            ("500us", Some(500)),
+            ("3600s", Some(3_600_000_000)),
+            ("3601s", None),
+            ("10", None),
+            ("ms", None),
+            ("", None),
+            ("1.5ms", None),
+            ("-1ms", None),
+            ("99999999999ms", None),
+        ] {
+            assert_eq!(microseconds(text.as_bytes()), us, "{text}");
+        }
+        let s = read(&[("HRT_PREEMPT", "2ms")]).unwrap();
+        assert_eq!(s.preempt, Some(2_000));
     }
 }

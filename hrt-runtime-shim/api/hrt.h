@@ -70,6 +70,7 @@ enum {
     HRT_FN_THREADS_INFO, HRT_FN_THREADS_MAKER,
     HRT_FN_INVOKE, HRT_FN_INVOKE_ASYNC, HRT_FN_MERGE, HRT_FN_UNMERGE,
     HRT_FN_CALLS_POST = 62, HRT_FN_CALL_DONE, HRT_FN_CALLS_WAIT,
+    HRT_FN_THREADS_PREEMPT,
     HRT_FN_COUNT
 };
 
@@ -123,7 +124,8 @@ typedef struct hrt_thread *hrt_thread_t;
 enum {
     HRT_THREAD_DETACHED = 1, /* it is never joined */
     HRT_THREAD_FIRST = 2,    /* a kernel thread that makes it is set aside until there is time, and it executes at once */
-    HRT_THREAD_TLS = 4       /* it has thread-local variables of libc's and the program's for itself, with their destructors */
+    HRT_THREAD_TLS = 4,      /* it has thread-local variables of libc's and the program's for itself, with their destructors */
+    HRT_THREAD_PREEMPT = 8   /* it uses no libc and no thread-local variable, so it may be preempted without HRT_THREAD_TLS */
 };
 
 /* The monotonic clock (CLOCK_MONOTONIC), in ns. */
@@ -138,6 +140,13 @@ static inline long hrt_cycles(void) { return HRT_CALL_0(HRT_FN_CYCLES); }
 static inline long hrt_threads_maker(void *create, void *join, void *detach) { return HRT_CALL_3(HRT_FN_THREADS_MAKER, create, join, detach); }
 /* The same with the functions of <pthread.h>, which is to be included. */
 #define hrt_threads_by_pthread() hrt_threads_maker((void *)pthread_create, (void *)pthread_join, (void *)pthread_detach)
+
+/* From now on a kernel thread that has computed for slice_ns, while others of its execution group could execute, gives its carrier to them; 0: for as long as it likes
+ * (which is the default but for HRT_PREEMPT and [threads] preempt in multiverse.toml). This goes for threads with HRT_THREAD_TLS or HRT_THREAD_PREEMPT and those of the
+ * set pthread, in code of the program's, outside of handlers. No system call fails or starts again because of it. A slice is looked at each millisecond and ends at a tick
+ * of Linux's (1 to 10 ms). Signal 64 (SIGRTMAX) is the kernel's meanwhile: a program that installs a handler for it ends this. 0; -EINVAL: more than an hour; -EBUSY:
+ * signal 64 is in use. */
+static inline long hrt_threads_preempt(uint64_t slice_ns) { return HRT_CALL_1(HRT_FN_THREADS_PREEMPT, slice_ns); }
 
 /* Makes a kernel thread that executes function(argument), on a stack of at least stack_size bytes (0: 32 KiB; 256 KiB with
  * HRT_THREAD_TLS), and stores its handle to *thread unless that is NULL. -EINVAL: unknown flags, or a stack of more than 256 MiB. -EAGAIN: no memory, or no thread of

@@ -27,6 +27,14 @@ pub struct Context {
     pub config: Config,
 }
 
+impl Context {
+    /// For how long a kernel thread may compute while others could execute, in microseconds; 0: as long as it likes.
+    #[must_use]
+    pub fn preempt(&self) -> u32 {
+        self.settings.preempt.unwrap_or(self.config.preempt())
+    }
+}
+
 /// The payload's entry, called by `stub.S` once.
 ///
 /// Returns the address at which the program goes on, which is always its original entry point `entry`.

@@ -82,6 +82,7 @@ static ADDRESSES: [Code; FUNCTIONS.len()] = [
     Code(posts::calls_post as *const ()),
     Code(posts::call_done as *const ()),
     Code(posts::calls_wait as *const ()),
+    Code(threads::threads_preempt as *const ()),
 ];
 
 /// The address of the kernel function with this number; what it needs is ready then. Not for code that runs in the guest.

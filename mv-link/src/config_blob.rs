@@ -35,6 +35,7 @@ impl Blob {
             && memory == 0
             && channel == 0
             && !config.threads
+            && config.preempt == 0
         {
             return None;
         }
@@ -85,7 +86,8 @@ impl Blob {
                 memory,
                 channel,
                 threads: u8::from(config.threads),
-                reserved: [0; 5],
+                reserved: 0,
+                preempt: config.preempt,
             },
             overrides: overrides.collect(),
             calls: calls.collect(),
@@ -122,8 +124,8 @@ impl Blob {
         out.extend((self.overrides.len() as u32).to_le_bytes());
         out.extend((self.calls.len() as u32).to_le_bytes());
         out.extend(h.errno_delta.to_le_bytes());
-        out.extend([h.memory, h.channel, h.threads]);
-        out.extend(h.reserved);
+        out.extend([h.memory, h.channel, h.threads, h.reserved]);
+        out.extend(h.preempt.to_le_bytes());
         out.extend(entries);
         out.extend(names);
         out
@@ -143,7 +145,8 @@ impl Blob {
             memory: u8::from_le_bytes(take(&mut at)?),
             channel: u8::from_le_bytes(take(&mut at)?),
             threads: u8::from_le_bytes(take(&mut at)?),
-            reserved: take(&mut at)?,
+            reserved: u8::from_le_bytes(take(&mut at)?),
+            preempt: u32::from_le_bytes(take(&mut at)?),
         };
         if header.magic != MAGIC || header.version != VERSION || header.size as usize != bytes.len()
         {
@@ -212,14 +215,14 @@ mod tests {
         assert_eq!(Blob::read(&set.bytes()), Some(set));
         let config = Config::parse(
             "[overrides]\ng = { function = 'hrt_calloc', args = [1, { constant = -8 }] }\nf = 'hrt_cycles'\n\
-             [syscalls]\nptrace = { deny = 'EPERM' }\n[channel]\npolicy = 'exit'\n",
+             [syscalls]\nptrace = { deny = 'EPERM' }\n[channel]\npolicy = 'exit'\n[threads]\npreempt = '10ms'\n",
         )
         .expect("good");
         let blob = Blob::of(&config).expect("something to say");
         let bytes = blob.bytes();
         assert_eq!(Blob::read(&bytes), Some(blob.clone()));
         assert_eq!(blob.overrides[1].1.constants, 2);
-        assert_eq!(blob.header.channel, 2);
+        assert_eq!((blob.header.channel, blob.header.preempt), (2, 10_000));
         for cut in 0..bytes.len() {
             assert_eq!(Blob::read(&bytes[..cut]), None);
         }

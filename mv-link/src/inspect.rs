@@ -59,7 +59,7 @@ pub struct Report {
     pub overrides: toml::Table,
     /// System calls and how they are served, likewise.
     pub syscalls: toml::Table,
-    /// `[memory]` and `[channel]`: their policies; `threads`: `kernel` with the set `pthread`.
+    /// `[memory]` and `[channel]`: their policies; `threads`: `kernel` with the set `pthread`; `preempt`: after how long.
     pub policies: toml::Table,
 }
 
@@ -107,6 +107,10 @@ fn policies(blob: &Blob) -> toml::Table {
     ]
     .into_iter()
     .filter_map(|(key, policy)| Some((key.to_owned(), policy?.into())))
+    .chain((blob.header.preempt != 0).then(|| {
+        let time = format!("{}us", blob.header.preempt);
+        ("preempt".to_owned(), time.into())
+    }))
     .collect()
 }
 

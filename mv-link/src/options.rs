@@ -10,6 +10,7 @@ use hrt_abi::functions::{self, FUNCTIONS};
 use hrt_kernel::classes::{self, Class, TABLE_SIZE};
 use hrt_kernel::names;
 use hrt_kernel::platform::Platform;
+use hrt_kernel::settings::microseconds;
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -60,6 +61,8 @@ pub struct Config {
     pub channel: Policy,
     /// The set `pthread`: threads that the C library makes are kernel threads.
     pub threads: bool,
+    /// `[threads] preempt`: how long a kernel thread may compute while others could execute, in microseconds; 0: nothing was said.
+    pub preempt: u32,
 }
 
 /// The table `[options]`.
@@ -288,6 +291,7 @@ impl<'a> Reader<'a> {
                 }
                 "memory" => config.memory = self.policy(value, MEMORY_POLICIES)?,
                 "channel" => config.channel = self.policy(value, CHANNEL_POLICIES)?,
+                "threads" => config.preempt = self.threads(value)?,
                 other => {
                     let known = [
                         "options",
@@ -297,6 +301,7 @@ impl<'a> Reader<'a> {
                         "syscalls",
                         "memory",
                         "channel",
+                        "threads",
                     ];
                     return self.err(
                         key.span(),
@@ -411,6 +416,22 @@ impl<'a> Reader<'a> {
             }
         }
         Ok(policy)
+    }
+
+    fn threads(&self, value: &Value<'a>) -> Result<u32, Mistake> {
+        let mut preempt = 0;
+        for (key, value) in self.table(value)?.iter() {
+            if key.get_ref() != "preempt" {
+                return self.unknown_key(key, &["preempt"]);
+            }
+            let time = self.string(value)?;
+            let Some(us) = microseconds(time.as_bytes()) else {
+                let message = format!("'{time}' is no time (as in preempt = \"10ms\"; us, ms, s)");
+                return self.err(value.span(), message);
+            };
+            preempt = us;
+        }
+        Ok(preempt)
     }
 
     fn sets(&self, value: &Value<'a>, config: &mut Config) -> Result<(), Mistake> {
@@ -764,6 +785,8 @@ mod tests {
                 "2:10: unknown policy 'areana' (did you mean 'arena'?)",
             ),
             ("[channel]\nmode = 'exit'", "2:1: unknown key 'mode'"),
+            ("[threads]\nslice = '1ms'", "2:1: unknown key 'slice'"),
+            ("[threads]\npreempt = '10'", "2:11: '10' is no time"),
         ] {
             let e = Config::parse(text).expect_err(text).to_string();
             assert!(e.contains(says), "{text}: {e}");

@@ -14,6 +14,9 @@ const OPERATIONS: &[(&str, u64, u64)] = &[
     ("handoff", 500, 20_000),
     ("condition", 1_000, 20_000),
     ("many", 1_000, 20_000),
+    ("preempt", 2_000, 2_000),
+    ("share-1ms", 5_000, 5_000),
+    ("share-10ms", 5_000, 5_000),
 ];
 const ROUNDS: usize = 21;
 

@@ -19,6 +19,10 @@ pub mod op {
     pub const FUNCTION: usize = 3;
     /// The kernel's own page tables, if it has any, lose what they say of as many bytes as the third argument says from the second on.
     pub const UNMERGE: usize = 4;
+    /// The kernel takes the signal by which it preempts kernel threads; 0, or EBUSY. For the payload's own use.
+    pub const PREEMPT: usize = 5;
+    /// Signals of the thread that its carrier leaves are for the process; 0. For the payload's own use.
+    pub const HAND_OVER: usize = 6;
     /// ld.so has loaded or unloaded libraries; returns 0. For the payload's own use.
     pub const LIBRARIES_CHANGED: usize = 64;
     /// The server of posted calls is to be woken, on `kvm`. For the payload's own use.

@@ -48,7 +48,9 @@ pub struct Header {
     /// 1: threads that the C library makes are kernel threads (the set `pthread`).
     pub threads: u8,
     /// Zero.
-    pub reserved: [u8; 5],
+    pub reserved: u8,
+    /// `[threads] preempt`: how long a kernel thread may compute while others could execute, in microseconds; 0: nothing was said.
+    pub preempt: u32,
 }
 
 /// [`Override::flags`]: a program without the function is fine.

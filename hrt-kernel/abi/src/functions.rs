@@ -83,6 +83,7 @@ pub const FUNCTIONS: &[Function] = &[
     f("hrt_calls_post", 2),
     f("hrt_call_done", 1),
     f("hrt_calls_wait", 2),
+    f("hrt_threads_preempt", 1),
 ];
 
 /// The number of the function called `name`.

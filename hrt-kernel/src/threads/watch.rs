@@ -1,5 +1,5 @@
 //! What the monitor decides when it looks at the execution groups from time to time: which of them has stopped switching threads
-//! although some could execute (its thread computes, or waits in Linux), and when to look next.
+//! although some could execute (its thread computes, or waits in Linux), what is to be done then, and when to look next.
 
 /// What it saw of a group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,6 +19,23 @@ pub const LONG: u64 = 4_000_000;
 
 /// Looks in a row at which a thread may be found computing before others get a carrier beside it.
 pub const COMPUTES: u32 = 10;
+/// Looks that a thread which is to be preempted has beside those of its slice: Linux lets a timer of processor time go off at its
+/// tick, which is 10 ms at most, and a thread may be inside the kernel at one.
+pub const GRACE: u32 = 2 * COMPUTES;
+
+/// Looks at which a thread that is to be preempted, and has computed, may be found to have used no time: Linux may have given the processor to others.
+pub const PATIENCE: u32 = 5;
+
+/// What is to be done for a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing.
+    Fine,
+    /// Its thread has had its slice: others are to get its carrier.
+    Preempt,
+    /// Its carrier does not come back: it needs another one.
+    Stuck,
+}
 
 /// The monitor's memory of one group.
 #[derive(Clone, Copy, Debug, Default)]
@@ -26,6 +43,8 @@ pub struct Watched {
     switches: u64,
     time: u64,
     looks: u32,
+    /// Of these, those in a row at which no time had been used; none as long as some had never been.
+    idle: Option<u32>,
 }
 
 impl Watched {
@@ -36,17 +55,19 @@ impl Watched {
             switches: 0,
             time: 0,
             looks: 0,
+            idle: None,
         }
     }
 
-    /// Takes in what was seen; true if the group needs another carrier. `time` tells the processor time that its carrier has used.
+    /// Takes in what was seen. `time` tells the processor time that the group's carrier has used; `slice` is that of its thread, in
+    /// looks, if it can be preempted.
     ///
-    /// The carrier has not switched since the last look although threads wait; and either it has used no time, so it waits in Linux,
-    /// or it has been so at [`COMPUTES`] looks.
-    pub fn stuck(&mut self, seen: Seen, time: impl FnOnce() -> u64) -> bool {
+    /// Stuck: the carrier has not switched since the last look although threads wait; and either it has used no time, so it waits in Linux
+    /// (if it is to be preempted, and has computed, only after [`PATIENCE`]), or it has been so at [`COMPUTES`] looks, or at [`GRACE`] after the slice.
+    pub fn look(&mut self, seen: Seen, slice: Option<u32>, time: impl FnOnce() -> u64) -> Verdict {
         if !seen.busy || seen.queued == 0 {
             self.looks = 0;
-            return false;
+            return Verdict::Fine;
         }
         let same = self.looks > 0 && seen.switches == self.switches;
         let time = time();
@@ -54,12 +75,26 @@ impl Watched {
         self.switches = seen.switches;
         self.time = time;
         self.looks = if same { self.looks + 1 } else { 1 };
-        let stuck = same && (!used || self.looks > COMPUTES);
-        if stuck {
+        self.idle = match self.idle {
+            _ if !same => None,
+            _ if used => Some(0),
+            idle => idle.map(|n| n + 1),
+        };
+        let waits = !used
+            && match (slice, self.idle) {
+                (Some(_), Some(looks)) => looks > PATIENCE,
+                _ => true,
+            };
+        let most = slice.map_or(COMPUTES, |s| s.saturating_add(GRACE));
+        if same && (waits || self.looks > most) {
             // Its next thread gets its time.
             self.looks = 0;
+            return Verdict::Stuck;
         }
-        stuck
+        match slice {
+            Some(slice) if same && self.looks > slice => Verdict::Preempt,
+            _ => Verdict::Fine,
+        }
     }
 }
 
@@ -85,25 +120,32 @@ mod tests {
         }
     }
 
+    fn stuck(w: &mut Watched, seen: Seen, time: impl FnOnce() -> u64) -> bool {
+        w.look(seen, None, time) == Verdict::Stuck
+    }
+
     #[test]
     fn a_group_whose_carrier_waits_is_stuck() {
         let mut w = Watched::new();
         assert!(
-            !w.stuck(seen(0, 3, true), || 5),
+            !stuck(&mut w, seen(0, 3, true), || 5),
             "the first look tells nothing"
         );
-        assert!(w.stuck(seen(0, 3, true), || 5));
+        assert!(stuck(&mut w, seen(0, 3, true), || 5));
         assert!(
-            !w.stuck(seen(0, 3, true), || 7),
+            !stuck(&mut w, seen(0, 3, true), || 7),
             "its new carrier gets its time"
         );
-        assert!(w.stuck(seen(0, 2, true), || 7));
-        assert!(!w.stuck(seen(9, 2, true), || 7));
-        assert!(!w.stuck(seen(10, 2, true), || 7), "it switches");
-        assert!(!w.stuck(seen(10, 0, true), || 7), "nobody waits");
-        assert!(!w.stuck(seen(10, 1, true), || 7), "somebody has just come");
+        assert!(stuck(&mut w, seen(0, 2, true), || 7));
+        assert!(!stuck(&mut w, seen(9, 2, true), || 7));
+        assert!(!stuck(&mut w, seen(10, 2, true), || 7), "it switches");
+        assert!(!stuck(&mut w, seen(10, 0, true), || 7), "nobody waits");
         assert!(
-            !w.stuck(seen(10, 1, false), || 7),
+            !stuck(&mut w, seen(10, 1, true), || 7),
+            "somebody has just come"
+        );
+        assert!(
+            !stuck(&mut w, seen(10, 1, false), || 7),
             "it sleeps, and is woken otherwise"
         );
     }
@@ -112,10 +154,35 @@ mod tests {
     fn one_that_computes_is_after_a_while() {
         let mut w = Watched::new();
         for look in 0..COMPUTES {
-            assert!(!w.stuck(seen(4, 1, true), || u64::from(look)));
+            assert!(!stuck(&mut w, seen(4, 1, true), || u64::from(look)));
         }
-        assert!(w.stuck(seen(4, 1, true), || 99));
-        assert!(!w.stuck(seen(4, 1, true), || 100));
+        assert!(stuck(&mut w, seen(4, 1, true), || 99));
+        assert!(!stuck(&mut w, seen(4, 1, true), || 100));
+    }
+
+    #[test]
+    fn one_that_can_be_preempted_is_asked_first() {
+        let mut w = Watched::new();
+        let mut look = |switches, time| w.look(seen(switches, 1, true), Some(3), || time);
+        for time in 0..3 {
+            assert_eq!(look(4, time), Verdict::Fine, "its slice");
+        }
+        for time in 0..GRACE {
+            assert_eq!(look(4, 10 + u64::from(time)), Verdict::Preempt);
+        }
+        assert_eq!(look(4, 90), Verdict::Stuck, "it cannot be, after all");
+        assert_eq!(look(5, 91), Verdict::Fine, "it has given way");
+        assert_eq!(look(5, 91), Verdict::Stuck, "it waits in Linux");
+        assert_eq!(look(6, 91), Verdict::Fine);
+        assert_eq!(look(6, 92), Verdict::Fine, "it computes");
+        for _ in 0..PATIENCE {
+            assert_ne!(
+                look(6, 92),
+                Verdict::Stuck,
+                "the processor is busy, perhaps"
+            );
+        }
+        assert_eq!(look(6, 92), Verdict::Stuck, "no: it waits in Linux");
     }
 
     #[test]

@@ -157,6 +157,7 @@ pub mod number {
     pub const CALLS_POST: usize = 62;
     pub const CALL_DONE: usize = 63;
     pub const CALLS_WAIT: usize = 64;
+    pub const THREADS_PREEMPT: usize = 65;
 }
 
 const FUNCTIONS: usize = 96;
@@ -252,6 +253,7 @@ mod tests {
             (number::CALLS_POST, "hrt_calls_post"),
             (number::CALL_DONE, "hrt_call_done"),
             (number::CALLS_WAIT, "hrt_calls_wait"),
+            (number::THREADS_PREEMPT, "hrt_threads_preempt"),
         ] {
             assert_eq!(have, of(name), "{name}");
         }

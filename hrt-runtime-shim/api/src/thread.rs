@@ -33,6 +33,7 @@ unsafe impl<T: Send> Send for Packet<T> {}
 
 const FIRST: usize = 2;
 const TLS: usize = 4;
+const PREEMPT: usize = 8;
 
 /// How a thread is made.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,6 +41,7 @@ pub struct Builder {
     stack: usize,
     first: bool,
     tls: bool,
+    preempt: bool,
 }
 
 impl Builder {
@@ -50,6 +52,7 @@ impl Builder {
             stack: 256 * 1024,
             first: false,
             tls: false,
+            preempt: false,
         }
     }
 
@@ -72,6 +75,16 @@ impl Builder {
     #[must_use]
     pub const fn tls(mut self) -> Self {
         self.tls = true;
+        self
+    }
+
+    /// The thread may be preempted ([`preempt`]) without [`Builder::tls`].
+    ///
+    /// # Safety
+    /// It must use no thread-local variable, and nothing that does, as libc: what it finds there may be another thread's at any instruction.
+    #[must_use]
+    pub const unsafe fn preempt(mut self) -> Self {
+        self.preempt = true;
         self
     }
 
@@ -111,7 +124,16 @@ impl Builder {
         });
         let main = Box::into_raw(Box::new(main));
         let mut id = 0usize;
-        let flags = if self.first { FIRST } else { 0 } | if self.tls { TLS } else { 0 };
+        let flags = [
+            (self.first, FIRST),
+            (self.tls, TLS),
+            (self.preempt, PREEMPT),
+        ]
+        .iter()
+        .fold(
+            0,
+            |all, (wanted, flag)| if *wanted { all | flag } else { all },
+        );
         // SAFETY: `enter` takes back the box, which lives as long as the caller promises.
         let made = unsafe {
             invoke(
@@ -269,6 +291,18 @@ pub struct Statistics {
     pub carriers: u32,
     /// Times that a group got another carrier.
     pub rescues: u64,
+}
+
+/// From now on a thread with [`Builder::tls`] or [`Builder::preempt`] that has computed for `slice`, while others could execute, gives its carrier to them; zero: it may
+/// compute for as long as it likes.
+///
+/// # Errors
+/// [`Error::NOT_SUPPORTED`]; a slice of more than an hour; signal 64, which the kernel needs for this, is in use.
+pub fn preempt(slice: Duration) -> Result<(), Error> {
+    let ns = usize::try_from(slice.as_nanos()).unwrap_or(usize::MAX);
+    // SAFETY: it takes a number.
+    unsafe { invoke(number::THREADS_PREEMPT, [ns, 0, 0, 0, 0]) }?;
+    Ok(())
 }
 
 /// Figures of this process's kernel threads.

@@ -16,7 +16,7 @@ use crate::kernel::{
 use crate::raw::{self, errno, map, nr};
 use crate::report;
 use crate::threads::posix;
-use crate::threads::switch::hrt_resume;
+use crate::threads::switch::{hrt_resume, set_fs};
 use core::sync::atomic::Ordering;
 use hrt_kernel::bpf;
 use hrt_kernel::classes::Class;
@@ -252,7 +252,8 @@ unsafe fn mediate(b: *mut Block, f: &mut Frame, slot: Slot, number: usize) -> Op
             }
         }
         nr::EXIT if posix::is_mine() => {
-            match posix::end(b) {
+            // SAFETY: the carrier goes on with it.
+            match posix::end(b, |fs| unsafe { set_fs(fs) }) {
                 Some(sp) => {
                     if observe::tracing() {
                         observe::trace(b, number, &args, None);

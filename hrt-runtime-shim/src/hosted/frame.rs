@@ -98,6 +98,16 @@ unsafe extern "C" {
     pub fn hrt_upcall_resume(frame: usize) -> !;
     /// End of that.
     pub fn hrt_upcall_end();
+    /// As `hrt_upcall`, in the guest on `kvm`.
+    pub fn hrt_kvm_upcall();
+    /// As `hrt_upcall_resume`, there.
+    pub fn hrt_kvm_upcall_resume(frame: usize) -> !;
+    /// From here on `Local::frame` is the frame, and going on with that frame at `hrt_kvm_upcall_resume` comes to the same.
+    pub fn hrt_kvm_upcall_kept();
+    /// The `syscall` by which the guest is left when signals wait, with all registers as the program will see them but for `rcx` and RIP, which are to be `Local::resume`.
+    pub fn hrt_kvm_upcall_boundary();
+    /// End of that.
+    pub fn hrt_kvm_upcall_end();
     /// The exit.
     pub fn hrt_kernel_exit();
     /// First instruction of the exit's window, with all registers but `rcx` and `r11` as the program will see them.
@@ -183,13 +193,8 @@ global_asm!(
     movq    %rsp, %rdi
     .endm
 
-    .balign 64
-    .globl  hrt_kernel_entry
-hrt_kernel_entry:
-    HRT_SAVE
-    call    {dispatch}
-    .globl  hrt_kernel_exit
-hrt_kernel_exit:
+    /* The registers of a frame at the stack pointer, up to the call's number. */
+    .macro HRT_POP
     movaps  (%rsp), %xmm0
     movaps  16(%rsp), %xmm1
     movaps  32(%rsp), %xmm2
@@ -221,6 +226,33 @@ hrt_kernel_exit:
     popq    %rdx
     popq    %rax
     leaq    8(%rsp), %rsp
+    .endm
+
+    /* To the program's stack, without its red zone; rcx is the slot. */
+    .macro HRT_ENTER_UPCALL
+    movq    %rsp, %r11
+    leaq    -128(%rsp), %rsp        /* the red zone */
+    pushfq
+    andq    $-16, %rsp
+    pushq   %rcx
+    pushq   %r11
+    pushq   -136(%r11)
+    HRT_PUSH
+    movq    %gs:{LOCAL}, %rbx
+    movl    $1, {INSIDE}(%rbx)
+    movq    %rsp, %rdi
+    call    {upcall}
+    movq    %rsp, %rdi
+    .endm
+
+    .balign 64
+    .globl  hrt_kernel_entry
+hrt_kernel_entry:
+    HRT_SAVE
+    call    {dispatch}
+    .globl  hrt_kernel_exit
+hrt_kernel_exit:
+    HRT_POP
     popq    %gs:{TARGET}
     movq    (%rsp), %r11            /* as `syscall` leaves it */
     popfq
@@ -263,19 +295,7 @@ hrt_window_end:
     .balign 64
     .globl  hrt_upcall
 hrt_upcall:
-    movq    %rsp, %r11
-    leaq    -128(%rsp), %rsp        /* the red zone */
-    pushfq
-    andq    $-16, %rsp
-    pushq   %rcx
-    pushq   %r11
-    pushq   -136(%r11)
-    HRT_PUSH
-    movq    %gs:{LOCAL}, %rbx
-    movl    $1, {INSIDE}(%rbx)
-    movq    %rsp, %rdi
-    call    {upcall}
-    movq    %rsp, %rdi
+    HRT_ENTER_UPCALL
     .globl  hrt_upcall_resume
 hrt_upcall_resume:                  /* the frame is at rdi */
     movq    %rdi, %rsp
@@ -284,6 +304,38 @@ hrt_upcall_resume:                  /* the frame is at rdi */
     jmp     hrt_kernel_exit
     .globl  hrt_upcall_end
 hrt_upcall_end:
+
+    /* The same in the guest, which may not write to its block. */
+    .balign 64
+    .globl  hrt_kvm_upcall
+hrt_kvm_upcall:
+    HRT_ENTER_UPCALL
+    .globl  hrt_kvm_upcall_resume
+hrt_kvm_upcall_resume:
+    movq    %gs:{LOCAL}, %rbx
+    movq    %rdi, {FRAME}(%rbx)
+    .globl  hrt_kvm_upcall_kept
+hrt_kvm_upcall_kept:
+    movq    %rdi, %rsp
+    movl    $0, {INSIDE}(%rbx)
+    HRT_POP
+    popq    %rcx
+    movq    %gs:{LOCAL}, %r11
+    movq    %rcx, {RESUME}(%r11)
+    movq    (%rsp), %r11            /* as `syscall` leaves it */
+    popfq
+    popq    %rsp
+    movq    %gs:0, %rcx             /* in ring 0 the GS base is an alias, where not all of a block is mapped */
+    movl    {PENDING}(%rcx), %ecx
+    jrcxz   1f
+    .globl  hrt_kvm_upcall_boundary
+hrt_kvm_upcall_boundary:
+    syscall
+1:  movq    %gs:{LOCAL}, %rcx
+    movq    {RESUME}(%rcx), %rcx
+    jmpq    *%rcx
+    .globl  hrt_kvm_upcall_end
+hrt_kvm_upcall_end:
 
     .balign 16
     .globl  hrt_spilled_syscall
@@ -472,6 +524,9 @@ hrt_sigsys:
     NOT_MADE = const NOT_MADE,
     LOCAL = const offset::LOCAL,
     INSIDE = const crate::threads::INSIDE_OFFSET,
+    FRAME = const crate::threads::FRAME_OFFSET,
+    RESUME = const crate::threads::RESUME_OFFSET,
+    PENDING = const crate::kvm::signals::PENDING_OFFSET,
     SENT_ON = const crate::threads::posix::SENT_ON,
     upcall = sym super::upcall::hrt_serve_upcall,
     ENTRIES = const crate::kernel::actions::HANDLERS,

@@ -6,10 +6,10 @@
 //! leave the slot; others enter the kernel ([`frame`], [`dispatch`]) on the thread's kernel stack (`kernel::block`).
 
 mod dispatch;
-mod frame;
+pub(crate) mod frame;
 mod signals;
 mod threads;
-mod upcall;
+pub(crate) mod upcall;
 
 use crate::entry::Context;
 use crate::kernel::{
@@ -78,6 +78,7 @@ impl Machine for Hosted {
         }
         let wanted = context.settings.channel && context.config.channel();
         crate::channel::init(b, wanted, false);
+        crate::threads::preempt::init(&signals::own_action(), context.preempt());
         overrides::apply(context);
         name_memory();
         Ok(())

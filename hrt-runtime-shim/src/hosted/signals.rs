@@ -17,7 +17,7 @@ use crate::kernel::slots::{self, Slot};
 use crate::kernel::{Action, IMAGE, memory, patch, user};
 use crate::raw::{self, nr};
 use crate::report;
-use crate::threads::posix;
+use crate::threads::{posix, preempt};
 use core::cell::UnsafeCell;
 use core::fmt::Write;
 use core::sync::atomic::Ordering;
@@ -43,7 +43,8 @@ unsafe impl Sync for SharedAction {}
 fn wrapped(action: &Action, i: usize) -> Action {
     Action {
         handler: entry(i),
-        flags: action.flags,
+        // Without that Linux leaves the siginfo out, at which the entry looks.
+        flags: action.flags | flag::SIGINFO,
         restorer: if action.flags & flag::RESTORER != 0 {
             hrt_restorer as *const () as usize
         } else {
@@ -91,7 +92,9 @@ pub fn sigaction(sig: usize, new: usize, old: usize, size: usize) -> isize {
         actions::normalize(&mut action);
     }
     let mut previous = NO_ACTION;
-    if sig == SIGSYS {
+    if preempt::hides(sig, (new != 0).then_some(&action)) {
+        // As it was.
+    } else if sig == SIGSYS {
         let lock = slots::lock();
         // SAFETY: the lock is held.
         let held = unsafe { &mut *SIGSYS_ACTION.0.get() };
@@ -172,8 +175,9 @@ pub fn sigprocmask(how: usize, set: usize, old: usize, size: usize) -> Option<is
                 actions::send_again(b, SIGSYS, info.as_ptr().cast());
             }
         }
-        if named && how != raw::SIG_UNBLOCK {
-            raw::sigmask(raw::SIG_UNBLOCK, SIGSYS_BIT);
+        let kept = mask & preempt::keeps();
+        if (named || kept != 0) && how != raw::SIG_UNBLOCK {
+            raw::sigmask(raw::SIG_UNBLOCK, SIGSYS_BIT | kept);
         }
     }
     if old != 0 && was != 0 {
@@ -254,13 +258,18 @@ pub fn after_failed_exec() {
     raw::sigmask(raw::SIG_UNBLOCK, SIGSYS_BIT);
 }
 
-pub(super) fn install() -> isize {
-    let action = Action {
+/// What Linux is told for the kernel's own signals.
+pub(super) fn own_action() -> Action {
+    Action {
         handler: frame::hrt_sigsys as *const () as usize,
         flags: flag::SIGINFO | flag::ONSTACK | flag::RESTORER | flag::NODEFER | flag::RESTART,
         restorer: hrt_restorer as *const () as usize,
         mask: raw::ALL_SIGNALS,
-    };
+    }
+}
+
+pub(super) fn install() -> isize {
+    let action = own_action();
     raw_sigaction(SIGSYS, &raw const action, core::ptr::null_mut())
 }
 
@@ -355,17 +364,26 @@ impl Context {
     }
 }
 
+/// The context that a handler's entry was interrupted with before it had looked at that, if `c` is one of such an entry.
+fn entered_from(c: &Context) -> Option<Context> {
+    let at = |f: unsafe extern "C" fn()| f as *const () as usize;
+    let rip = c.get(reg::RIP) as usize;
+    if rip < entry(0) || rip >= at(frame::hrt_signal_masked) {
+        return None;
+    }
+    let kept = rip >= at(frame::hrt_signal_kept);
+    Some(Context(
+        c.get(if kept { reg::R12 } else { reg::RDX }) as *mut u64
+    ))
+}
+
 /// Moves a context that was interrupted in a call slot, or in the kernel's first or last instructions, to where the
 /// program is. Does nothing to other contexts.
 fn program_context(b: *mut Block, c: &Context) {
     let at = |f: unsafe extern "C" fn()| f as *const () as usize;
     // The entry of another signal's handler: its context has not been put right yet, and what that takes is lost as soon as
     // the kernel is entered again.
-    let rip = c.get(reg::RIP) as usize;
-    if rip >= entry(0) && rip < at(frame::hrt_signal_masked) {
-        let kept = rip >= at(frame::hrt_signal_kept);
-        let uc = c.get(if kept { reg::R12 } else { reg::RDX });
-        let inner = Context(uc as *mut u64);
+    if let Some(inner) = entered_from(c) {
         if !on_kernel_stack(b, inner.get(reg::RSP)) {
             program_context(b, &inner);
         }
@@ -465,11 +483,35 @@ fn in_kernel(b: *mut Block, c: &Context) -> bool {
         || (at(frame::hrt_upcall)..at(frame::hrt_upcall_end)).contains(&rip)
         || (at(frame::hrt_kernel_exit)..at(frame::hrt_window_start)).contains(&rip)
         || posix::works()
+        // Two signals at once: the exit from an upcall is on the program's stack, and what it has left in the block would be lost.
+        || entered_from(c).is_some_and(|inner| in_kernel(b, &inner))
 }
 
 fn on_kernel_stack(b: *mut Block, rsp: u64) -> bool {
     let low = b as usize;
     (low + block::KERNEL_STACK..=low + block::BLOCK_SIZE).contains(&(rsp as usize))
+}
+
+/// Word of a ucontext that holds the address of the floating-point state.
+const FPSTATE: usize = 28;
+
+/// The end of the signal frame whose ucontext is at `uc`.
+///
+/// # Safety
+/// There must be one.
+unsafe fn frame_end(uc: *mut u64) -> usize {
+    const FP_XSTATE_MAGIC1: u32 = 0x4650_5853;
+    // SAFETY: the caller's promise; `struct _fpstate` has its size in `sw_reserved`, at byte 464.
+    unsafe {
+        let fpstate = *uc.add(FPSTATE) as usize;
+        if fpstate == 0 {
+            uc as usize + 304 + 128
+        } else if *((fpstate + 464) as *const u32) == FP_XSTATE_MAGIC1 {
+            fpstate + *((fpstate + 468) as *const u32) as usize
+        } else {
+            fpstate + 512
+        }
+    }
 }
 
 /// Moves a signal frame from the thread's block to where Linux would have put it for the program; returns the distance.
@@ -480,19 +522,11 @@ fn on_kernel_stack(b: *mut Block, rsp: u64) -> bool {
 /// # Safety
 /// `uc` must be that of a signal frame of the calling thread at its block's signal stack.
 unsafe fn move_frame(b: *mut Block, uc: *mut u64, c: &Context, onstack: bool) -> usize {
-    const FPSTATE: usize = 28;
-    const FP_XSTATE_MAGIC1: u32 = 0x4650_5853;
     let start = uc as usize - 8;
-    // SAFETY: the caller's promise; `struct _fpstate` has its size in `sw_reserved`, at byte 464.
+    // SAFETY: the caller's promise.
     unsafe {
         let fpstate = *uc.add(FPSTATE) as usize;
-        let end = if fpstate == 0 {
-            start + 8 + 304 + 128
-        } else if *((fpstate + 464) as *const u32) == FP_XSTATE_MAGIC1 {
-            fpstate + *((fpstate + 468) as *const u32) as usize
-        } else {
-            fpstate + 512
-        };
+        let end = frame_end(uc);
         let alt = (*b).alt;
         let rsp = c.get(reg::RSP) as usize;
         let top = if onstack && alt.flags & block::SS_DISABLE == 0 && !alt.holds(rsp) {
@@ -516,12 +550,7 @@ unsafe fn move_frame(b: *mut Block, uc: *mut u64, c: &Context, onstack: bool) ->
 
 /// Points Linux to the block's signal stack.
 pub fn set_signal_stack(b: *mut Block) -> isize {
-    let own = block::AltStack {
-        sp: b as usize + block::SIGNAL_STACK,
-        flags: 0,
-        reserved: 0,
-        size: block::KERNEL_STACK - block::SIGNAL_STACK,
-    };
+    let own = block::own_signal_stack(b);
     // SAFETY: memory of the thread's own block, used by nothing else.
     unsafe { raw::syscall4(nr::SIGALTSTACK, (&raw const own) as usize, 0, 0, 0) }
 }
@@ -660,6 +689,11 @@ pub unsafe extern "C" fn hrt_sigsys_rust(
     // SAFETY: the caller's promise.
     let out = unsafe { &mut *out };
     *out = [0; 2];
+    if sig as usize == preempt::SIGNAL {
+        // SAFETY: the caller's promise.
+        unsafe { preempted(b, info, uc, &c, out) };
+        return;
+    }
     // SAFETY: siginfo starts with si_signo, si_errno, si_code.
     let code = unsafe { *info.add(2) };
     if code == SYS_USER_DISPATCH {
@@ -706,5 +740,40 @@ pub unsafe extern "C" fn hrt_sigsys_rust(
                 handler,
             ];
         },
+    }
+}
+
+/// The kernel's other signal has come: if the thread is to be preempted, `out` is as for [`hrt_sigsys_rust`].
+///
+/// # Safety
+/// As [`hrt_sigsys_rust`].
+unsafe fn preempted(
+    b: *mut Block,
+    info: *const i32,
+    uc: *mut u64,
+    c: &Context,
+    out: &mut [usize; 2],
+) {
+    // SAFETY: the caller's promise.
+    if !unsafe { preempt::is_ours(info) } {
+        // Somebody has sent it, and the program has the default action for it.
+        die_by(preempt::SIGNAL);
+    }
+    // SAFETY: the calling thread's own block.
+    if in_kernel(b, c) || unsafe { (*b).deferred } != 0 {
+        return;
+    }
+    program_context(b, c);
+    // SAFETY: the frame's own ucontext.
+    let size = unsafe { frame_end(uc) } - uc as usize + 256;
+    let (rip, rsp) = (c.get(reg::RIP) as usize, c.get(reg::RSP) as usize);
+    if !preempt::decide(b, rip, rsp, c.mask(), size) {
+        return;
+    }
+    // SAFETY: the frame is on the block's signal stack; the block is our own.
+    unsafe {
+        (*b).save[0] = c.mask() & !SIGSYS_BIT;
+        let handler = preempt::hrt_preempted as *const () as usize;
+        *out = [move_frame(b, uc, c, false), handler];
     }
 }

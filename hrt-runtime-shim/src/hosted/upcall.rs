@@ -2,12 +2,13 @@
 
 use super::frame::{self, FRAME_SIZE, Frame};
 use crate::kernel::children::{self, CloneArgs};
+use crate::kernel::observe;
 use crate::kernel::slots::Slot;
 use crate::raw::nr;
 use crate::report;
-use crate::threads::groups;
 use crate::threads::posix::{self, Child, Next};
 use crate::threads::thread::Thread;
+use crate::threads::{groups, local};
 
 /// True if the call is to be served so.
 #[must_use]
@@ -84,7 +85,11 @@ pub unsafe extern "C" fn hrt_serve_upcall(frame: *mut Frame) {
     };
     let (rax, target) = match next {
         Next::Done(r) => (r as u64, ret),
-        Next::Forward => (f.nr, slot.syscall()),
+        Next::Forward => {
+            // SAFETY: the calling thread's own.
+            unsafe { (*local()).forward = 1 };
+            (f.nr, slot.syscall())
+        }
         Next::Again => (f.nr, again),
     };
     f.rax = rax;
@@ -95,5 +100,12 @@ pub unsafe extern "C" fn hrt_serve_upcall(frame: *mut Frame) {
 unsafe extern "C" fn begin(t: usize) -> ! {
     groups::arrived();
     // SAFETY: the record of the thread that executes, whose stack's first use is the frame there.
-    unsafe { frame::hrt_upcall_resume((*(t as *mut Thread)).top) }
+    unsafe {
+        let at = (*(t as *mut Thread)).top;
+        if observe::is_guest() {
+            frame::hrt_kvm_upcall_resume(at)
+        } else {
+            frame::hrt_upcall_resume(at)
+        }
+    }
 }

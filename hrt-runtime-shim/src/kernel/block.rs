@@ -319,6 +319,17 @@ pub fn after_fork(mine: *mut Block) {
     }
 }
 
+/// The signal stack in block `b`, on `hosted`.
+#[must_use]
+pub fn own_signal_stack(b: *mut Block) -> AltStack {
+    AltStack {
+        sp: b as usize + SIGNAL_STACK,
+        flags: 0,
+        reserved: 0,
+        size: KERNEL_STACK - SIGNAL_STACK,
+    }
+}
+
 /// The alternate signal stack that Linux holds.
 #[must_use]
 pub fn real_signal_stack() -> AltStack {

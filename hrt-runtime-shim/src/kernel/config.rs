@@ -84,6 +84,12 @@ impl Config {
         self.header.is_some_and(|h| h.threads != 0)
     }
 
+    /// `[threads] preempt`, in microseconds; 0: nothing.
+    #[must_use]
+    pub fn preempt(&self) -> u32 {
+        self.header.map_or(0, |h| h.preempt)
+    }
+
     /// The policy that a byte of the header stands for.
     fn policy(names: &[&'static str], byte: u8) -> Option<&'static str> {
         names.get(usize::from(byte).checked_sub(1)?).copied()

@@ -267,11 +267,12 @@ fn json_report(t: &Totals, out: &mut Line<131072>, pid: u32) {
     if created != 0 {
         let _ = write!(
             out,
-            "\"kernel_threads\":{{\"created\":{created},\"switches\":{},\"stolen\":{},\"carriers\":{},\"rescues\":{}}},",
+            "\"kernel_threads\":{{\"created\":{created},\"switches\":{},\"stolen\":{},\"carriers\":{},\"rescues\":{},\"preempted\":{}}},",
             groups::switches(),
             groups::STOLEN.load(Ordering::Relaxed),
             groups::carriers(),
             groups::RESCUES.load(Ordering::Relaxed),
+            threads::preempt::PREEMPTED.load(Ordering::Relaxed),
         );
     }
     let posted = posts::COUNT.load(Ordering::Relaxed);
@@ -337,11 +338,12 @@ fn text_report(t: &Totals, out: &mut Line<131072>, pid: u32) {
     if created != 0 {
         let _ = writeln!(
             out,
-            "  kernel threads {created:>9}  {} switches, {} to another group; {} carriers, {} of them for one that did not come back",
+            "  kernel threads {created:>9}  {} switches, {} to another group; {} carriers, {} of them for one that did not come back; preempted {} times",
             groups::switches(),
             groups::STOLEN.load(Ordering::Relaxed),
             groups::carriers(),
             groups::RESCUES.load(Ordering::Relaxed),
+            threads::preempt::PREEMPTED.load(Ordering::Relaxed),
         );
     }
     let posted = posts::COUNT.load(Ordering::Relaxed);

@@ -210,8 +210,8 @@ impl Slot {
         let go = match nr as usize {
             nr::GETPID if here(nr::GETPID) => off::GETPID,
             nr::GETTID if here(nr::GETTID) => off::GETTID,
-            n if is_direct(n) => off::SYSCALL,
             n if posix::comes_back(n) && !observe::observed() => off::UPCALL,
+            n if is_direct(n) => off::SYSCALL,
             _ => off::KERNEL,
         };
         // SAFETY: the lock is held, and the entry is not reachable yet.

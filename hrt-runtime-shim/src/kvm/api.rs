@@ -57,6 +57,11 @@ pub fn call(b: *mut Block, v: &mut Vcpu, args: &[usize; 6]) -> isize {
         op::CALLS => posts::serve(b, args, |number, args| {
             super::partner::posted(b, v, number, args)
         }),
+        op::PREEMPT => crate::threads::preempt::take(),
+        op::HAND_OVER => {
+            super::signals::hand_over(b, v);
+            0
+        }
         op::FAULT_HANDLER if vcpu::ring() == 0 => fault_handler(b, a1, a2, a3),
         _ => api::call(
             || Info {

@@ -13,7 +13,7 @@ mod gate;
 mod local;
 mod paging;
 mod partner;
-mod signals;
+pub(crate) mod signals;
 mod threads;
 mod vcpu;
 mod wire;
@@ -21,9 +21,11 @@ mod wire;
 pub use descriptors::hidden;
 
 use crate::entry::Context;
+use crate::hosted::frame::hrt_kvm_upcall;
 use crate::kernel::block::{self, Block};
-use crate::kernel::{begin, name_memory, observe, overrides, policy, set_up, undo};
+use crate::kernel::{begin, name_memory, observe, overrides, policy, set_up, slots, undo};
 use crate::raw::{self, errno, nr};
+use crate::threads::posix;
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicI32, Ordering};
 use hrt_kernel::classes::Class;
@@ -109,6 +111,8 @@ impl Machine for Kvm {
             unsafe { undo() };
             return Err(why);
         }
+        posix::init(context.config.threads() && context.settings.overrides);
+        slots::set_upcall(hrt_kvm_upcall as *const () as usize);
         set_up(Self::PLATFORM, context, channel::entry(), |n| {
             !crate::channel::serves(n) || policy::class(n) != Class::Forward
         });
@@ -120,6 +124,7 @@ impl Machine for Kvm {
             true,
         );
         signals::init();
+        crate::threads::preempt::init(&signals::own_action(), context.preempt());
         overrides::apply(context);
         name_memory();
         v.signals = signals::State::new();

@@ -6,11 +6,17 @@ use super::paging::{self, PAGE, bit};
 use super::signals::{self, KEPT};
 use super::vcpu::{self, Exit, Vcpu};
 use super::{channel, faults, local, threads};
+use crate::hosted::frame::hrt_kvm_upcall_boundary;
+use crate::hosted::upcall;
 use crate::kernel::asm::int80;
 use crate::kernel::block::{self, Block};
 use crate::kernel::slots::{self, Slot};
-use crate::kernel::{TRAPS, children, jail, memory, modules, observe, patch, policy, user};
+use crate::kernel::{
+    IMAGE, IMAGE_SIZE, TRAPS, children, jail, memory, modules, observe, patch, policy, user,
+};
 use crate::raw::{self, errno, map, nr, prot};
+use crate::threads::switch::hrt_resume;
+use crate::threads::{local, posix};
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use hrt_kernel::classes::Class;
@@ -20,8 +26,14 @@ pub extern "C" fn work(b: *mut Block) -> ! {
     loop {
         // SAFETY: the calling thread's own virtual CPU; borrowed anew for each turn.
         let v = unsafe { &mut *vcpu::of(b) };
-        if v.signals.pending.load(Ordering::Acquire) != 0 && !vcpu::in_kernel(&v.regs) {
+        let pending = v.signals.pending.load(Ordering::Acquire) != 0;
+        let inside = vcpu::in_kernel(&v.regs);
+        if pending && !inside && !signals::postponed(v) {
             signals::deliver_pending(b, v);
+            continue;
+        }
+        if !inside && v.signals.preempt.load(Ordering::Relaxed) != 0 {
+            signals::preempt(b, v);
             continue;
         }
         let exit = v.run();
@@ -41,7 +53,14 @@ fn syscall(b: *mut Block, v: &mut Vcpu) {
     let rax = v.regs.rax;
     let number = rax as u32 as usize;
     let site = (v.regs.rip as usize).wrapping_sub(2);
-    let again = if let Some(slot) = Slot::containing(site) {
+    if site == hrt_kvm_upcall_boundary as *const () as usize {
+        // SAFETY: the calling thread's own.
+        v.regs.rip = unsafe { (*local()).resume } as u64;
+        v.regs.rcx = v.regs.rip;
+        return;
+    }
+    let mut slot = Slot::containing(site);
+    let again = if let Some(slot) = slot {
         // SAFETY: data of a slot that executes is complete.
         v.regs.rip = unsafe { (*slot.site()).ret } as u64;
         channel::missed(b, number);
@@ -52,17 +71,33 @@ fn syscall(b: *mut Block, v: &mut Vcpu) {
         slot.program_counter(slot.syscall(), rax)
     } else {
         TRAPS.fetch_add(1, Ordering::Relaxed);
-        let lock = slots::lock();
-        if let Some(slot) = slots::find_or_make(site, &lock) {
-            patch::try_patch(slot, rax, &lock);
+        // The kernel's own calls, made in the guest, are for Linux.
+        if !is_kernels(site) {
+            let lock = slots::lock();
+            slot = slots::find_or_make(site, &lock);
+            if let Some(slot) = slot {
+                patch::try_patch(slot, rax, &lock);
+            }
         }
         site
     };
+    let own = slot.is_none() && is_kernels(site);
     let r = &mut v.regs;
     r.rcx = r.rip;
     let args = [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9].map(|a| a as usize);
     if observe::counting() {
         observe::count(b, number);
+    }
+    if let Some(slot) = slot {
+        // SAFETY: the calling thread's own.
+        let served = unsafe { core::mem::take(&mut (*local()).forward) } != 0;
+        if !served && policy::class(number) == Class::Mediated && upcall::wants(number, &args) {
+            if observe::tracing() {
+                observe::trace(b, number, &args, None);
+            }
+            v.regs.rip = slot.upcall() as u64;
+            return;
+        }
     }
     let returns = number == nr::RT_SIGRETURN;
     // A signal that waits finds the handler that is about to end, with its mask; and none may come between the registers and
@@ -102,7 +137,15 @@ fn syscall(b: *mut Block, v: &mut Vcpu) {
                 (*b).tid as isize
             }
         },
-        _ => mediate(b, v, number, &args),
+        Class::Mediated if !own => match posix::mediate(b, number, &args) {
+            Some(r) => r,
+            None if number == nr::EXIT && posix::is_mine() => match end_thread(b, v) {
+                true => return,
+                false => KEPT,
+            },
+            None => mediate(b, v, number, &args, own),
+        },
+        _ => mediate(b, v, number, &args, own),
     };
     if result == KEPT {
         v.regs.rip = again as u64;
@@ -115,6 +158,26 @@ fn syscall(b: *mut Block, v: &mut Vcpu) {
     if !ends && observe::tracing() {
         observe::trace(b, number, &args, Some(result));
     }
+    if !own {
+        posix::at_exit();
+    }
+}
+
+/// True if `site` is an instruction of the kernel's, which the guest executes for its functions.
+fn is_kernels(site: usize) -> bool {
+    site.wrapping_sub(IMAGE.load(Ordering::Relaxed)) < IMAGE_SIZE.load(Ordering::Relaxed)
+}
+
+/// The calling kernel thread of the C library's ends; false if a signal comes first.
+fn end_thread(b: *mut Block, v: &mut Vcpu) -> bool {
+    match posix::end(b, |fs| v.set_bases(fs as u64)) {
+        Some(sp) => {
+            v.regs.rsp = sp as u64;
+            v.regs.rip = hrt_resume as *const () as usize as u64;
+            true
+        }
+        None => false,
+    }
 }
 
 /// Makes a call that the program has posted, if that is just for Linux; `None` if the guest must go on first.
@@ -125,7 +188,7 @@ pub fn posted(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6]) -> 
     {
         return None;
     }
-    let result = mediate(b, v, number, args);
+    let result = mediate(b, v, number, args, false);
     if result == KEPT {
         return None;
     }
@@ -150,8 +213,8 @@ fn served(v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isize {
     r.unwrap_or_else(|| forward(v, number, args))
 }
 
-/// Serves a call that may take more than Linux.
-fn mediate(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isize {
+/// Serves a call that may take more than Linux; `own`: the kernel makes it, in the guest.
+fn mediate(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6], own: bool) -> isize {
     let [a0, a1, a2, a3, a4, a5] = *args;
     crate::channel::before(b, number, args);
     match number {
@@ -194,9 +257,12 @@ fn mediate(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6]) -> isi
         },
         nr::RT_SIGACTION => signals::sigaction(a0, a1, a2, a3),
         nr::RT_SIGPROCMASK => {
-            let r = forward(v, number, args);
+            let r = served(v, number, args);
             if r == 0 && a1 != 0 {
                 local::mask_changed(b, a0, user::get(a1));
+                if !own {
+                    signals::mask_changed(b);
+                }
             }
             r
         }

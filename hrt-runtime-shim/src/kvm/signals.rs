@@ -9,6 +9,7 @@ use super::channel::{self, Place};
 use super::faults;
 use super::local;
 use super::vcpu::{self, Vcpu};
+use crate::hosted::frame;
 use crate::kernel::actions::{self, NO_ACTION, SIG_DFL, SIG_IGN, die_by, flag, raw_sigaction};
 use crate::kernel::asm::hrt_restorer;
 use crate::kernel::block::{self, AltStack, Block};
@@ -16,6 +17,7 @@ use crate::kernel::slots::Slot;
 use crate::kernel::{Action, patch, user};
 use crate::raw::{self, errno, nr};
 use crate::report;
+use crate::threads::{local, posix, preempt};
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -48,6 +50,8 @@ pub struct Trap {
 pub struct State {
     /// 1 if there is one; all others are blocked then.
     pub pending: AtomicU32,
+    /// 1 if the kernel's own has come, which asks whether to preempt the thread.
+    pub preempt: AtomicU32,
     info: Info,
     number: usize,
     /// The program's signal mask.
@@ -76,6 +80,7 @@ impl State {
     pub const fn new() -> Self {
         State {
             pending: AtomicU32::new(0),
+            preempt: AtomicU32::new(0),
             info: [0; 16],
             number: 0,
             mask: 0,
@@ -86,6 +91,24 @@ impl State {
                 cr2: 0,
             },
         }
+    }
+}
+
+/// Where [`State::pending`] is in a thread's block.
+pub const PENDING_OFFSET: usize = block::SIGNAL_STACK
+    + core::mem::offset_of!(Vcpu, signals)
+    + core::mem::offset_of!(State, pending);
+
+/// The signal of the thread of block `b` that waits, if one does: the program's mask, and its number. Also for code in the guest.
+#[must_use]
+pub fn waiting(b: *mut Block) -> Option<(u64, u32)> {
+    // SAFETY: a block's virtual CPU, which the guest may read; the other fields are complete once `pending` is set.
+    unsafe {
+        let s = &raw const (*vcpu::of(b)).signals;
+        if (*s).pending.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        Some(((&raw const (*s).mask).read_volatile(), (*s).info[0] as u32))
     }
 }
 
@@ -154,8 +177,15 @@ pub unsafe fn call(v: &mut Vcpu, number: u64, args: &[usize; 6]) -> isize {
     for (to, from) in of[1..].iter_mut().zip(args) {
         *to = *from as u64;
     }
+    static NEVER: AtomicU32 = AtomicU32::new(0);
+    // The signal waits for what the kernel does in the guest, of which this call is a part.
+    let pending = if posix::works() {
+        &raw const NEVER
+    } else {
+        &raw const v.signals.pending
+    };
     // SAFETY: the caller's promise.
-    unsafe { hrt_kvm_call(of.as_ptr(), &raw const v.signals.pending) }
+    unsafe { hrt_kvm_call(of.as_ptr(), pending) }
 }
 
 /// Word of a ucontext that holds RIP.
@@ -175,6 +205,16 @@ unsafe extern "C" fn arrived(sig: i32, info: *const Info, uc: *mut u64, number: 
     let v = unsafe { &mut *vcpu::of(b) };
     // SAFETY: the entry's promise.
     let (info, rip) = unsafe { (*info, *uc.add(UC_RIP) as usize) };
+    if sig as usize == preempt::SIGNAL && number == 0 {
+        // SAFETY: a siginfo.
+        if !unsafe { preempt::is_ours((&raw const info).cast()) } {
+            // Somebody has sent it, and the program has the default action for it.
+            die_by(preempt::SIGNAL);
+        }
+        v.signals.preempt.store(1, Ordering::Relaxed);
+        v.stop(true);
+        return;
+    }
     if let Some(to) = faults::guarded(rip) {
         v.refused = info;
         // SAFETY: our own frame.
@@ -257,6 +297,87 @@ fn entered(i: usize, flags: u64) -> Action {
     }
 }
 
+/// What Linux is told for the kernel's own signal.
+pub fn own_action() -> Action {
+    entered(0, flag::RESTART)
+}
+
+/// The kernel's own signal has come: the program goes on in [`preempt::hrt_preempted`], if its thread is to be preempted.
+pub fn preempt(b: *mut Block, v: &mut Vcpu) {
+    v.stop(false);
+    v.signals.preempt.store(0, Ordering::Relaxed);
+    // None may come between the registers and the frame.
+    let held = raw::set_sigmask(raw::ALL_SIGNALS);
+    if v.signals.pending.load(Ordering::Acquire) != 0 {
+        // One of the program's comes first; all are blocked until then.
+        v.stop(true);
+        return;
+    }
+    let size = FRAME + vcpu::state_size() + 256;
+    let (rip, rsp) = (v.regs.rip as usize, v.regs.rsp as usize);
+    if preempt::decide(b, rip, rsp, held, size) {
+        let mut info = [0; 16];
+        info[0] = preempt::SIGNAL as u64;
+        let action = Action {
+            handler: preempt::hrt_preempted as *const () as usize,
+            flags: flag::SIGINFO | flag::RESTORER | flag::NODEFER,
+            restorer: hrt_restorer as *const () as usize,
+            mask: 0,
+        };
+        let last = v.signals.last;
+        deliver(b, v, &info, &action, held, held, last);
+    }
+    raw::set_sigmask(held);
+}
+
+/// rt_sigprocmask(2) has changed the calling thread's mask.
+pub fn mask_changed(b: *mut Block) {
+    let kept = preempt::keeps();
+    if kept != 0 {
+        raw::sigmask(raw::SIG_UNBLOCK, kept);
+    }
+    posix::mask_changed(b);
+}
+
+/// True if the signal that waits must wait for what the kernel does in the guest on the thread's behalf; the guest then goes on with that.
+pub fn postponed(v: &mut Vcpu) -> bool {
+    let at = |f: usize| f as u64;
+    let rip = v.regs.rip;
+    let (start, kept, end) = (
+        at(frame::hrt_kvm_upcall as *const () as usize),
+        at(frame::hrt_kvm_upcall_kept as *const () as usize),
+        at(frame::hrt_kvm_upcall_end as *const () as usize),
+    );
+    if (kept..end).contains(&rip) {
+        // Once more, to find the signal at the end.
+        v.regs.rip = at(frame::hrt_kvm_upcall_resume as *const () as usize);
+        // SAFETY: the calling thread's own.
+        v.regs.rdi = unsafe { (*local()).frame } as u64;
+    } else if !(start..kept).contains(&rip) && !posix::works() {
+        return false;
+    }
+    v.stop(false);
+    true
+}
+
+/// The calling carrier leaves its thread: signals that have come to it are for the process.
+pub fn hand_over(b: *mut Block, v: &mut Vcpu) {
+    let s = &mut v.signals;
+    if s.pending.load(Ordering::Acquire) == 0 {
+        return;
+    }
+    let mut info = [0i32; 32];
+    // SAFETY: a siginfo of 128 bytes, complete since `pending` is set.
+    unsafe {
+        let from = (&raw const s.info).cast::<i32>();
+        core::ptr::copy_nonoverlapping(from, info.as_mut_ptr(), info.len());
+    }
+    s.pending.store(0, Ordering::Relaxed);
+    s.waiting = None;
+    v.stop(false);
+    posix::for_the_process(b, Some(info), raw::ALL_SIGNALS);
+}
+
 /// The program's action for `sig`.
 #[must_use]
 pub fn action(sig: usize) -> Action {
@@ -302,14 +423,23 @@ pub fn sigaction(sig: usize, new: usize, old: usize, size: usize) -> isize {
         return unsafe { raw::syscall4(nr::RT_SIGACTION, sig, new, old, size) };
     }
     let mut told = NO_ACTION;
+    let mut asked = None;
     if new != 0 {
         let Some(mut action) = user::get::<Action>(new) else {
             return raw::err(errno::EFAULT);
         };
         actions::normalize(&mut action);
         told = wrap(&action);
+        asked = Some(action);
     }
     let mut previous = NO_ACTION;
+    if preempt::hides(sig, asked.as_ref()) {
+        return if old != 0 && !user::put(old, &previous) {
+            raw::err(errno::EFAULT)
+        } else {
+            0
+        };
+    }
     if new != 0 {
         local::action_changes(sig);
     }
@@ -341,7 +471,22 @@ pub fn deliver_pending(b: *mut Block, v: &mut Vcpu) {
     let base = s.waiting.take().unwrap_or(mask);
     s.pending.store(0, Ordering::Relaxed);
     v.stop(false);
+    let mut info = info;
+    // SAFETY: a siginfo of ours.
+    let theirs = unsafe {
+        code(&info) == posix::SENT_ON
+            && !posix::is_for_me(info[0] as i32, info.as_mut_ptr().cast(), true)
+    };
+    if theirs {
+        // For a thread that another carrier executes by now, or that has got it already.
+        raw::set_sigmask(mask);
+        local::mask_is(b, Some(mask));
+        return;
+    }
     program_context(b, v);
+    // A call that has not been made is made anew.
+    // SAFETY: the calling thread's own.
+    unsafe { (*local()).forward = 0 };
     let last = v.signals.last;
     let mask = deliver(b, v, &info, &action, mask, base, last);
     raw::set_sigmask(mask);

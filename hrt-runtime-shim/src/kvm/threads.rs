@@ -6,7 +6,7 @@
 use super::local;
 use super::paging;
 use super::partner;
-use super::signals::KEPT;
+use super::signals::{self, KEPT};
 use super::vcpu::{self, Vcpu};
 use crate::channel::{posts, server};
 use crate::functions::heap;
@@ -14,6 +14,7 @@ use crate::kernel::block::{self, BLOCK_SIZE, Block};
 use crate::kernel::children::{self, CloneArgs, flag};
 use crate::kernel::{patch, set_gs, slots};
 use crate::raw::{self, errno, nr};
+use crate::threads::posix;
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
@@ -98,8 +99,13 @@ fn start(
     tls: u64,
     mut call: impl FnMut(Option<usize>) -> isize,
 ) -> isize {
-    let Some(mask) = block_signals(v) else {
-        return KEPT;
+    let real = raw::set_sigmask(raw::ALL_SIGNALS);
+    // A signal that waits has blocked all others already.
+    let mask = match signals::waiting(b) {
+        None => real,
+        // The kernel makes the thread, in the guest; the signal comes after that.
+        Some((mask, _)) if posix::works() => mask,
+        Some(_) => return KEPT,
     };
     let fs = if flags & flag::SETTLS != 0 {
         tls
@@ -111,7 +117,7 @@ fn start(
         return copy(b, v, mask, stack, fs, || call(None));
     }
     let Some(child) = prepare(v, fs) else {
-        raw::set_sigmask(mask);
+        raw::set_sigmask(real);
         return raw::err(errno::EAGAIN);
     };
     // SAFETY: the child's block is ours until the child runs.
@@ -134,7 +140,7 @@ fn start(
         let at = (*child).stack_top - TOP;
         children::make(child, flags, || call(Some(at)))
     };
-    raw::set_sigmask(mask);
+    raw::set_sigmask(real);
     r
 }
 

@@ -2,7 +2,9 @@
 
 use super::fibers::{self, Fiber};
 use super::objects::{self, ProgramTimer};
-use super::{INTERRUPTED, Machine, current, enter, fibers as fiber, groups, keys, now, thread};
+use super::{
+    INTERRUPTED, Machine, current, enter, fibers as fiber, groups, keys, now, preempt, thread,
+};
 use crate::raw::{self, errno, nr};
 use core::sync::atomic::Ordering;
 use hrt_kernel::threads::sync::{Barrier, Condition, Event, Mutex, Once, RwLock, Semaphore};
@@ -408,6 +410,14 @@ pub unsafe extern "C" fn threads_info(out: *mut Info) -> isize {
         });
     }
     0
+}
+
+pub extern "C" fn threads_preempt(ns: u64) -> isize {
+    let us = ns.div_ceil(1000);
+    inside(|| match u32::try_from(us) {
+        Ok(us) => preempt::set(us),
+        Err(_) => raw::err(errno::EINVAL),
+    })
 }
 
 pub extern "C" fn threads_maker(create: usize, join: usize, detach: usize) -> isize {

@@ -5,10 +5,11 @@
 
 use super::monitor;
 use super::posix;
+use super::preempt;
 use super::switch::{self, hrt_clone_carrier, hrt_switch};
 use super::thread::{self, Thread};
 use super::{Machine, futex_wait, futex_wake, local};
-use crate::kernel::block;
+use crate::kernel::{block, observe};
 use crate::raw::{self, errno, nr};
 use crate::report;
 use core::cell::UnsafeCell;
@@ -64,8 +65,12 @@ pub struct Carrier {
     /// Its own FS base, and what FS is.
     fs: usize,
     fs_now: usize,
-    /// Its signal mask, where threads have masks of their own.
+    /// The signal mask of what it executes, but for handlers.
     mask_now: u64,
+    /// The timer of its processor time (timer_create(2)), plus one; 0: none yet.
+    timer: AtomicUsize,
+    /// One more than `switches` when the thread that it executes was found not to be one to preempt.
+    refused: AtomicU64,
     /// Stacks that it keeps.
     pub stacks: *mut Thread,
     /// How many.
@@ -137,6 +142,8 @@ static CARRIERS_MEMORY: Carriers = Carriers(UnsafeCell::new(
             fs: 0,
             fs_now: 0,
             mask_now: 0,
+            timer: AtomicUsize::new(0),
+            refused: AtomicU64::new(0),
             stacks: null_mut(),
             stack_count: 0,
         }
@@ -361,7 +368,10 @@ unsafe extern "C" fn work(c: usize) -> usize {
         // SAFETY: the calling carrier's own.
         unsafe { (*c).mask_now = monitor::BLOCKED };
     } else {
-        raw::set_sigmask(MASK.load(Ordering::Relaxed));
+        let mask = MASK.load(Ordering::Relaxed);
+        raw::set_sigmask(mask & !preempt::keeps());
+        // SAFETY: as above.
+        unsafe { (*c).mask_now = mask };
     }
     loop {
         // SAFETY: the calling thread's own.
@@ -420,7 +430,9 @@ unsafe fn go(c: *mut Carrier, t: *mut Thread) {
                 (*t).posix
                     .on
                     .store((*c).id.load(Ordering::Relaxed), Ordering::SeqCst);
-                (*block::current()).sigsys_blocked = (*t).posix.sigsys;
+                if !observe::is_guest() {
+                    (*block::current()).sigsys_blocked = (*t).posix.sigsys;
+                }
                 (*t).posix.mask
             } else {
                 MASK.load(Ordering::Relaxed)
@@ -439,7 +451,9 @@ unsafe fn set_mask(c: *mut Carrier, mask: u64) {
     unsafe {
         if posix::hand_over() || mask != (*c).mask_now {
             (*c).mask_now = mask;
-            raw::set_sigmask(mask & !(1 << 30));
+            // SIGSYS, too, where that is the kernel's.
+            let sigsys = u64::from(!observe::is_guest()) << 30;
+            raw::set_sigmask(mask & !sigsys & !preempt::keeps());
         }
     }
 }
@@ -454,11 +468,11 @@ pub fn mask_is(mask: u64) {
 }
 
 /// The calling kernel thread `t` ends, with signals blocked, on a stack that is neither its own nor its carrier's; returns the stack pointer with which the
-/// carrier goes on (`hrt_resume`).
+/// carrier goes on (`hrt_resume`). `set_fs` sets the FS base of what goes on there.
 ///
 /// # Safety
 /// Nothing of the thread may be used after that.
-pub unsafe fn ended(t: *mut Thread) -> usize {
+pub unsafe fn ended(t: *mut Thread, set_fs: impl FnOnce(usize)) -> usize {
     let c = carrier();
     // SAFETY: the calling carrier's own.
     unsafe {
@@ -468,7 +482,7 @@ pub unsafe fn ended(t: *mut Thread) -> usize {
         let fs = (*c).fs;
         if fs != (*c).fs_now {
             (*c).fs_now = fs;
-            switch::set_fs(fs);
+            set_fs(fs);
         }
         (*c).rsp
     }
@@ -776,14 +790,81 @@ pub fn switches_of(g: &Group) -> u64 {
 
 /// Processor time that the group's carrier has used, in ns: by its clock (clock_getcpuclockid(3)).
 pub fn time_of(g: &Group) -> u64 {
-    const SCHED: i32 = 2 | 4; // CPUCLOCK_SCHED | CPUCLOCK_PERTHREAD_MASK (Linux, `include/linux/posix-timers_types.h`)
     let c = g.carrier.load(Ordering::Acquire);
     if c.is_null() {
         return 0;
     }
     // SAFETY: as above.
-    let clock = (!(unsafe { (*c).id.load(Ordering::Relaxed) } as i32) << 3) | SCHED;
-    raw::clock(clock as usize)
+    raw::clock(clock_of(unsafe { (*c).id.load(Ordering::Relaxed) }))
+}
+
+/// The clock of the processor time of Linux thread `tid` (clock_getcpuclockid(3)).
+pub fn clock_of(tid: u32) -> usize {
+    const SCHED: i32 = 2 | 4; // CPUCLOCK_SCHED | CPUCLOCK_PERTHREAD_MASK (Linux, `include/linux/posix-timers_types.h`)
+    (!(tid as i32) << 3 | SCHED) as usize
+}
+
+/// The slice of the thread that the group's carrier executes, in looks of the monitor's; `None`: it is not to be preempted.
+pub fn slice_of(g: &Group) -> Option<u32> {
+    let looks = preempt::looks()?;
+    let c = g.carrier.load(Ordering::Acquire);
+    if c.is_null() {
+        return None;
+    }
+    // SAFETY: carriers are never unmapped; the fields are atomic.
+    let refused = unsafe { (*c).refused.load(Ordering::Relaxed) };
+    (refused != switches_of(g) + 1).then_some(looks)
+}
+
+/// Lets the carrier of group `g` look at its next tick whether to preempt its thread. Only the monitor does so.
+pub fn ask(g: &Group) {
+    let c = g.carrier.load(Ordering::Acquire);
+    if c.is_null() {
+        return;
+    }
+    // SAFETY: carriers are never unmapped; the fields are atomic.
+    unsafe {
+        let timer = &(*c).timer;
+        if timer.load(Ordering::Relaxed) == 0 {
+            match preempt::timer((*c).id.load(Ordering::Relaxed)) {
+                Ok(id) => timer.store(id + 1, Ordering::Relaxed),
+                Err(_) => return refuse(c),
+            }
+        }
+        if !preempt::arm(timer.load(Ordering::Relaxed) - 1) {
+            refuse(c);
+        }
+    }
+}
+
+/// The thread that carrier `c` executes is not to be preempted.
+fn refuse(c: *mut Carrier) {
+    // SAFETY: as for `ask`.
+    unsafe {
+        let n = (*c).switches.load(Ordering::Relaxed);
+        (*c).refused.store(n + 1, Ordering::Relaxed);
+    }
+}
+
+/// As [`refuse`], for the calling carrier.
+pub fn refuse_mine() {
+    refuse(carrier());
+}
+
+/// The signal mask of what the calling carrier executes, but for handlers; `None` in other threads.
+pub fn mask_now() -> Option<u64> {
+    let c = carrier();
+    // SAFETY: the calling carrier's own.
+    (!c.is_null()).then(|| unsafe { (*c).mask_now })
+}
+
+/// True if the calling carrier has something else to execute, or is to be a spare.
+pub fn others_wait() -> bool {
+    // SAFETY: the calling carrier's own.
+    match ALL.0.get(unsafe { (*carrier()).group() }) {
+        Some(g) => !g.queue.is_empty(),
+        None => true,
+    }
 }
 
 /// Gives group `number`, whose carrier does not come back, another one: a spare, or a new one. Only the monitor does so.
@@ -864,8 +945,9 @@ pub fn after_fork() {
             made = mine.offset_from(first) as usize + 1;
         }
         for i in 0..made {
-            // Those below it are gone.
+            // Those below it are gone, and so are all timers.
             let c = first.add(i);
+            (*c).timer.store(0, Ordering::Relaxed);
             if c != mine {
                 (*c).asleep.store(AWAKE, Ordering::Relaxed);
                 (*c).set_group(NONE);
@@ -877,6 +959,7 @@ pub fn after_fork() {
     LOOKING.store(0, Ordering::Relaxed);
     STOLEN.store(0, Ordering::Relaxed);
     RESCUES.store(0, Ordering::Relaxed);
+    preempt::PREEMPTED.store(0, Ordering::Relaxed);
     // The others are made anew when a thread is.
     STARTED.store(false, Ordering::Relaxed);
 }

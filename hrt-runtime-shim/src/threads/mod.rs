@@ -22,6 +22,7 @@ pub mod keys;
 pub mod monitor;
 pub mod objects;
 pub mod posix;
+pub mod preempt;
 pub mod stacks;
 pub mod switch;
 pub mod thread;
@@ -70,6 +71,12 @@ pub struct Local {
     pub posted: AtomicU32,
     /// Objects to post to.
     pub posts: [usize; POSTS],
+    /// On `kvm`, at the end of a call that is served in the program's place: its frame, and where the program goes on.
+    pub frame: usize,
+    /// That.
+    pub resume: usize,
+    /// There, 1 if the call that comes next was served so already, and is for Linux.
+    pub forward: u32,
 }
 
 impl Local {
@@ -84,11 +91,16 @@ impl Local {
         }
         self.inside.store(0, Ordering::Relaxed);
         self.posted.store(0, Ordering::Relaxed);
+        self.forward = 0;
     }
 }
 
 /// Where [`Local::inside`] is, for assembly.
 pub const INSIDE_OFFSET: usize = core::mem::offset_of!(Local, inside);
+/// Where [`Local::frame`] is.
+pub const FRAME_OFFSET: usize = core::mem::offset_of!(Local, frame);
+/// Where [`Local::resume`] is.
+pub const RESUME_OFFSET: usize = core::mem::offset_of!(Local, resume);
 
 /// The calling Linux thread's. A kernel thread gets another one whenever it has stopped.
 #[inline(always)]
@@ -141,6 +153,15 @@ impl Drop for Inside {
 /// Ends work, and does what handlers have left to do.
 #[inline]
 pub fn leave() {
+    leave_with_signals();
+    if posix::quiet() {
+        posix::let_signals_in();
+    }
+}
+
+/// As [`leave`], where signals that wait have another way to come.
+#[inline]
+fn leave_with_signals() {
     // SAFETY: as for `enter`.
     let l = unsafe { &*local() };
     core::sync::atomic::compiler_fence(Ordering::SeqCst);

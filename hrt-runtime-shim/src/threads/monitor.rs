@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use hrt_kernel::threads::NEVER;
 use hrt_kernel::threads::timers::{Heap, Timer};
 use hrt_kernel::threads::wait::{Lock, Waiter};
-use hrt_kernel::threads::watch::{self, SHORT, Seen, Watched};
+use hrt_kernel::threads::watch::{self, SHORT, Seen, Verdict, Watched};
 
 /// Something that is to happen at a time.
 #[repr(C)]
@@ -162,8 +162,10 @@ unsafe extern "C" fn work(_: usize) -> usize {
             };
             queued |= seen.queued > 0;
             busy |= seen.busy;
-            if watched[i].stuck(seen, || groups::time_of(g)) {
-                groups::rescue(i);
+            match watched[i].look(seen, groups::slice_of(g), || groups::time_of(g)) {
+                Verdict::Fine => {}
+                Verdict::Preempt => groups::ask(g),
+                Verdict::Stuck => groups::rescue(i),
             }
         }
         if queued {

@@ -8,6 +8,8 @@
 //! Calls that may stop a thread leave the kernel first and come back in the program's place, on its stack ([`hrt_upcall`]), since a thread must not stop
 //! on its carrier's kernel stack. While that works (`Local::inside`), signals are deferred as on the kernel stack.
 //!
+//! On `kvm` that is in the guest, which asks its partner by system calls: what the partner notes down of a signal waits there for as long ([`waiting`]).
+//!
 //! Linux's own threads (the first one, and carriers) wait by Linux's futex(2). A wake looks here first, and asks Linux for the rest if a Linux
 //! thread has ever waited at an address of the same bucket.
 
@@ -15,7 +17,8 @@ use super::groups;
 use super::thread::{self, Thread};
 use super::{LIVE, Machine, current, local, now};
 use crate::kernel::block::{self, Block};
-use crate::kernel::{CONFINED, actions, user};
+use crate::kernel::{CONFINED, actions, observe, user};
+use crate::kvm::signals;
 use crate::raw::{self, errno, nr};
 use core::cell::UnsafeCell;
 use core::ptr::null;
@@ -315,17 +318,25 @@ fn mask() -> u64 {
     match me() {
         // SAFETY: the calling thread's own.
         Some(t) => unsafe { (*t).posix.mask },
-        None => {
-            let b = block::current();
-            // SAFETY: the calling thread's own.
-            unsafe {
-                if (*b).deferred != 0 {
-                    (*b).deferred_mask
-                } else {
-                    raw::sigmask(raw::SIG_BLOCK, 0)
-                }
-            }
-        }
+        None => waiting(block::current()).unwrap_or_else(|| raw::sigmask(raw::SIG_BLOCK, 0)),
+    }
+}
+
+/// If a signal waits, with all others blocked, for the kernel's work on the calling thread's behalf to be done: the mask that the thread has.
+fn waiting(b: *mut Block) -> Option<u64> {
+    if observe::is_guest() {
+        return signals::waiting(b).map(|(mask, _)| mask);
+    }
+    // SAFETY: the calling thread's own block.
+    unsafe { ((*b).deferred != 0).then_some((*b).deferred_mask) }
+}
+
+/// A kernel function is done: on `kvm` a signal that has waited for that can come.
+#[inline]
+pub fn let_signals_in() {
+    if observe::is_guest() && started() && waiting(block::current()).is_some() {
+        // SAFETY: does nothing but leave the guest.
+        unsafe { raw::syscall4(hrt_abi::api::CALL, usize::MAX, 0, 0, 0) };
     }
 }
 
@@ -521,7 +532,7 @@ fn stop(t: *mut Thread, address: usize, value: u32, bits: u32, deadline: u64) ->
     // SAFETY: the record and block are the calling thread's own; the sleeper stays here until it is in no queue, and unpublished.
     unsafe {
         let held = (*t).posix.lock.take::<Machine>();
-        if due(t) != 0 || (*block::current()).deferred != 0 {
+        if due(t) != 0 || waiting(block::current()).is_some() {
             return Why::Signal;
         }
         let held_bucket = b.lock.take::<Machine>();
@@ -592,14 +603,8 @@ fn due(t: *mut Thread) -> u64 {
             return 0;
         }
         let real = raw::sigmask(raw::SIG_BLOCK, 0);
-        let b = block::current();
         // A signal that comes in between is deferred, with all others.
-        let real = if (*b).deferred != 0 {
-            (*b).deferred_mask
-        } else {
-            real
-        };
-        likely & !real
+        likely & !waiting(block::current()).unwrap_or(real)
     }
 }
 
@@ -610,12 +615,15 @@ fn deliver(t: *mut Thread) {
         return;
     }
     let b = block::current();
-    let real = raw::set_sigmask(raw::ALL_SIGNALS);
     // SAFETY: the calling thread's own.
     unsafe {
-        if (*b).deferred == 0 {
-            (*b).deferred_mask = real;
-            (*b).deferred = 1;
+        // On `kvm` the first one that comes to the partner blocks the others.
+        if !observe::is_guest() {
+            let real = raw::set_sigmask(raw::ALL_SIGNALS);
+            if (*b).deferred == 0 {
+                (*b).deferred_mask = real;
+                (*b).deferred = 1;
+            }
         }
         for sig in (1..=64).filter(|s| due >> (s - 1) & 1 != 0) {
             let mut held = actions::NO_ACTION;
@@ -654,8 +662,15 @@ fn interrupted(t: *mut Thread, restarts: bool) -> Next {
     let mut pending = 0u64;
     // SAFETY: writes a local.
     unsafe { raw::syscall4(nr::RT_SIGPENDING, (&raw mut pending) as usize, 8, 0, 0) };
-    // SAFETY: the calling thread's own block.
-    let due = unsafe { pending & !(*block::current()).deferred_mask };
+    let b = block::current();
+    let due = match observe::is_guest() {
+        true => match signals::waiting(b) {
+            Some((mask, sig)) => pending & !mask | 1 << (sig - 1),
+            None => 0,
+        },
+        // SAFETY: the calling thread's own block.
+        false => unsafe { pending & !(*b).deferred_mask },
+    };
     let restart = |sig: usize| {
         let mut held = actions::NO_ACTION;
         actions::raw_sigaction(sig, null(), &raw mut held);
@@ -939,6 +954,12 @@ pub fn mediate(b: *mut Block, number: usize, args: &[usize; 6]) -> Option<isize>
             // SAFETY: the program asked for it, of a thread that is as any carrier.
             Some(unsafe { raw::syscall6(number, own) })
         }
+        // What it has already, as all carriers have.
+        call::SCHED_SETPARAM | call::SCHED_SETSCHEDULER
+            if (mine || a0 == 0 && t.is_some()) && is_scheduled_so(number, args) =>
+        {
+            Some(0)
+        }
         // Not of one thread alone.
         call::SCHED_SETAFFINITY | call::SCHED_SETPARAM | call::SCHED_SETSCHEDULER
             if mine || a0 == 0 && t.is_some() =>
@@ -948,6 +969,27 @@ pub fn mediate(b: *mut Block, number: usize, args: &[usize; 6]) -> Option<isize>
         // Carriers would keep theirs.
         n if call::CREDENTIALS.contains(&n) => Some(raw::err(errno::EAGAIN)),
         _ => None,
+    }
+}
+
+/// True if the calling carrier has the policy and priority that sched_setscheduler(2) or sched_setparam(2) with these arguments would give.
+fn is_scheduled_so(number: usize, args: &[usize; 6]) -> bool {
+    let (at, policy) = match number {
+        call::SCHED_SETPARAM => (args[1], None),
+        _ => (args[2], Some(args[1] as isize)),
+    };
+    // struct sched_param is one int.
+    let Some(wanted) = user::get::<u64>(at & !7) else {
+        return false;
+    };
+    let mut has = [0i32; 2];
+    // SAFETY: ask, and write a local.
+    unsafe {
+        let r = raw::syscall4(call::SCHED_GETSCHEDULER, 0, 0, 0, 0);
+        raw::syscall4(call::SCHED_GETPARAM, 0, has.as_mut_ptr() as usize, 0, 0);
+        at.is_multiple_of(4)
+            && policy.is_none_or(|p| p == r)
+            && (wanted >> (at % 8 * 8)) as i32 == has[0]
     }
 }
 
@@ -968,66 +1010,101 @@ fn wait_for(b: *mut Block, t: *mut Thread, set: u64) {
 /// Before the calling carrier executes another thread, or none: signals that the last one was to get when it goes on are for the process. True if
 /// there were any, and all signals are blocked.
 pub fn hand_over() -> bool {
-    const RT_SIGQUEUEINFO: usize = 129;
     let b = block::current();
-    // SAFETY: the calling thread's own; the calls write locals.
-    unsafe {
-        if (*b).deferred == 0 {
-            return false;
+    if waiting(b).is_none() {
+        return false;
+    }
+    if observe::is_guest() {
+        // SAFETY: has the partner do what follows.
+        unsafe { raw::syscall4(hrt_abi::api::CALL, hrt_abi::api::op::HAND_OVER, 0, 0, 0) };
+        return true;
+    }
+    // SAFETY: the calling thread's own.
+    unsafe { (*b).deferred = 0 };
+    for_the_process(b, None, !(1 << 30));
+    true
+}
+
+/// Gives the process `first`, and those of the signals in `set` that Linux keeps for the calling thread; all are blocked.
+pub fn for_the_process(b: *mut Block, first: Option<[i32; 32]>, set: u64) {
+    const RT_SIGQUEUEINFO: usize = 129;
+    const KILL: usize = 62;
+    let give = |info: &[i32; 32]| {
+        // A thread's own it has among its pending ones.
+        if info[2] != SENT_ON {
+            // SAFETY: the calling thread's own block; a signal to this process.
+            unsafe {
+                let (pid, sig) = ((*b).pid as usize, info[0] as usize);
+                if raw::syscall4(RT_SIGQUEUEINFO, pid, sig, info.as_ptr() as usize, 0) != 0 {
+                    // Linux lets no thread but the first one say that another process has called kill(2): without who it was, then.
+                    raw::syscall4(KILL, pid, sig, 0, 0);
+                }
+            }
         }
-        (*b).deferred = 0;
-        let (set, none, mut info) = (!(1u64 << 30), [0usize; 2], [0i32; 32]);
-        loop {
-            let sig = raw::syscall4(
+    };
+    // Each number once: what is given to the process could be taken again.
+    let (none, mut info) = ([0usize; 2], [0i32; 32]);
+    let mut rest = set;
+    if let Some(first) = &first {
+        give(first);
+        rest &= !(1 << (first[0] - 1));
+    }
+    loop {
+        // SAFETY: the call reads and writes locals.
+        let sig = unsafe {
+            raw::syscall4(
                 nr::RT_SIGTIMEDWAIT,
-                (&raw const set) as usize,
+                (&raw const rest) as usize,
                 info.as_mut_ptr() as usize,
                 none.as_ptr() as usize,
                 8,
-            );
-            if sig <= 0 {
-                return true;
-            }
-            // A thread's own it has among its pending ones.
-            if info[2] != SENT_ON {
-                let (pid, sig) = ((*b).pid as usize, sig as usize);
-                raw::syscall4(RT_SIGQUEUEINFO, pid, sig, info.as_ptr() as usize, 0);
-            }
+            )
+        };
+        if sig <= 0 {
+            return;
         }
+        give(&info);
+        rest &= !(1 << (sig - 1));
     }
 }
 
 /// The calling thread `t` ends: it executes no more, and its carrier goes on where it left off. Returns the stack pointer for `switch::hrt_resume`; `None` if
 /// signals come first.
-pub fn end(b: *mut Block) -> Option<usize> {
+pub fn end(b: *mut Block, set_fs: impl FnOnce(usize)) -> Option<usize> {
     let t = me()?;
-    raw::set_sigmask(super::monitor::BLOCKED);
+    raw::set_sigmask(if observe::is_guest() {
+        raw::ALL_SIGNALS
+    } else {
+        super::monitor::BLOCKED
+    });
+    if waiting(b).is_some() {
+        return None;
+    }
     // SAFETY: the calling thread's own.
     unsafe {
-        if (*b).deferred != 0 {
-            return None;
-        }
         crate::channel::posts::thread_ends();
         (*local()).inside.store(1, Ordering::Relaxed);
-        Some(groups::ended(t))
+        Some(groups::ended(t, set_fs))
     }
 }
 
 /// After a call that may have changed the caller's signal mask.
 pub fn mask_changed(b: *mut Block) {
-    let Some(t) = me() else { return };
-    // SAFETY: the calling thread's own.
-    unsafe {
-        let mask = raw::sigmask(raw::SIG_BLOCK, 0);
-        (*t).posix.mask = if (*b).deferred != 0 {
-            (*b).deferred_mask
-        } else {
-            mask
-        };
-        (*t).posix.sigsys = (*b).sigsys_blocked;
-        groups::mask_is((*t).posix.mask);
+    if groups::mask_now().is_none() {
+        // No carrier.
+        return;
     }
-    deliver(t);
+    let real = raw::sigmask(raw::SIG_BLOCK, 0);
+    let mask = waiting(b).unwrap_or(real);
+    groups::mask_is(mask);
+    if let Some(t) = me() {
+        // SAFETY: the calling thread's own.
+        unsafe {
+            (*t).posix.mask = mask;
+            (*t).posix.sigsys = (*b).sigsys_blocked;
+        }
+        deliver(t);
+    }
 }
 
 /// Gives signals to Linux that have been sent to the calling thread while it did not execute; at the end of a call.

@@ -30,8 +30,10 @@ pub mod flag {
     pub const FIRST: usize = 2;
     /// It has a thread area of the program's libc for itself.
     pub const TLS: usize = 4;
+    /// It uses no thread-local variable and no libc, so it may be preempted without an area of its own.
+    pub const PREEMPT: usize = 8;
     /// All that there are.
-    pub const ALL: usize = DETACHED | FIRST | TLS;
+    pub const ALL: usize = DETACHED | FIRST | TLS | PREEMPT;
 }
 
 /// What a thread does.
@@ -81,6 +83,8 @@ pub struct Thread {
     pub base: super::fibers::Fiber,
     /// It has a thread area of libc's.
     tls: bool,
+    /// It may be preempted without one.
+    preempt: bool,
     /// That.
     area: Area,
     /// What it has as a thread of the program's C library.
@@ -151,6 +155,7 @@ fn make(
     unsafe {
         (*t).fs = 0;
         (*t).tls = false;
+        (*t).preempt = flags & flag::PREEMPT != 0;
         if flags & flag::TLS != 0 {
             if let Err(e) = donor::take(&raw mut (*t).area) {
                 stacks::give_back(t, c);
@@ -210,6 +215,15 @@ pub unsafe fn start_posix(
     CREATED.fetch_add(1, Ordering::Relaxed);
     LIVE.fetch_add(1, Ordering::Relaxed);
     groups::ready(t);
+}
+
+/// True if thread `t` may be preempted anywhere in its own code: it shares no thread-local variable with another one.
+///
+/// # Safety
+/// `t` must be a kernel thread's record.
+pub unsafe fn can_be_preempted(t: *const Thread) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { (*t).tls || (*t).posix.is || (*t).preempt }
 }
 
 /// A new thread's first steps.

@@ -1,7 +1,6 @@
 //@ variants: dynamic-pie static static-pie musl
 //@ flags: -pthread
 //@ toml: sets = ["pthread"]
-//@ no-kvm: threads of the C library are Linux's there (docs/overrides.md)
 //@ stats: kernel_threads.created >= 1300
 //@ stats: kernel_threads.switches >= 1300
 // Threads of the C library as kernel threads: made, joined, detached, ended, their values, keys and numbers.

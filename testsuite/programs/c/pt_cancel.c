@@ -1,7 +1,6 @@
 //@ variants: dynamic-pie static
 //@ flags: -pthread
 //@ toml: sets = ["pthread"]
-//@ no-kvm: threads of the C library are Linux's there (docs/overrides.md)
 //@ stats: kernel_threads.created >= 9
 // Cancellation of kernel threads that wait for each kind of thing, with cleanups; deferred, asynchronous and disabled.
 #include "check.h"

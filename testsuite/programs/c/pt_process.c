@@ -1,7 +1,6 @@
 //@ variants: dynamic-pie static musl
 //@ flags: -pthread
 //@ toml: sets = ["pthread"]
-//@ no-kvm: threads of the C library are Linux's there (docs/overrides.md)
 //@ stats: kernel_threads.created >= 20
 // Kernel threads and their process: blocked reads, stdio and malloc by many, fork and exec from a thread, robust mutexes, attributes, the first thread's end.
 #include "check.h"

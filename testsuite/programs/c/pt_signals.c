@@ -1,7 +1,6 @@
 //@ variants: dynamic-pie static musl
 //@ flags: -pthread
 //@ toml: sets = ["pthread"]
-//@ no-kvm: threads of the C library are Linux's there (docs/overrides.md)
 //@ stats: kernel_threads.created >= 10
 // Signals to kernel threads: pthread_kill to one that waits, computes, reads or sleeps; masks; sigwait; raise.
 #include "check.h"

@@ -1,7 +1,6 @@
 //@ variants: dynamic-pie static musl
 //@ flags: -pthread
 //@ toml: sets = ["pthread"]
-//@ no-kvm: threads of the C library are Linux's there (docs/overrides.md)
 //@ stats: kernel_threads.created >= 20
 //@ stats: kernel_threads.switches >= 1000
 // Mutexes of all kinds, condition variables, reader-writer locks, barriers, semaphores and spin locks between kernel threads and the first thread.

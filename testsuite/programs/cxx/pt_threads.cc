@@ -1,7 +1,6 @@
 //@ variants: dynamic-pie static
 //@ flags: -pthread
 //@ toml: sets = ["pthread"]
-//@ no-kvm: threads of the C library are Linux's there (docs/overrides.md)
 //@ stats: kernel_threads.created >= 20
 // std::thread and what goes with it as kernel threads; thread_local with destructors; cancellation unwinds through C++ frames.
 #include <atomic>

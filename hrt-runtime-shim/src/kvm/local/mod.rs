@@ -25,6 +25,7 @@ use crate::kernel::block::Block;
 use crate::kernel::spin::Spin;
 use crate::kernel::{Action, children, memory, observe, patch, policy};
 use crate::raw::{self, nr, prot};
+use crate::threads::preempt;
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use hrt_kernel::classes::Class;
@@ -228,7 +229,7 @@ pub fn settle_mask(b: *mut Block, v: &mut Vcpu) {
     raw::set_sigmask(raw::ALL_SIGNALS);
     d.real = d.shown;
     if let Some(mask) = signals::remask(b, v, d.shown) {
-        raw::set_sigmask(mask);
+        raw::set_sigmask(mask & !preempt::keeps());
     }
 }
 
