@@ -300,13 +300,18 @@ impl Arena {
         }
     }
 
+    /// True if all of `range` was given out by the arena, or mapped by the program in its place.
+    #[must_use]
+    pub fn gave(&self, range: &Range<usize>) -> bool {
+        let inside = |c: &Extent| c.start <= range.start && range.end <= c.end;
+        self.chunks[..self.chunks_used].iter().any(inside)
+            && !self.extents[..self.used].iter().any(|e| e.overlaps(range))
+    }
+
     /// The program unmaps `range`: true if its pages are kept, so that Linux is not to unmap them. All of it must have been given out
     /// by the arena. The caller says that it is still mapped as the arena did.
     pub fn keep(&mut self, range: &Range<usize>, linux: &mut impl Linux) -> bool {
-        let inside = |c: &Extent| c.start <= range.start && range.end <= c.end;
-        if !self.chunks[..self.chunks_used].iter().any(inside)
-            || self.extents[..self.used].iter().any(|e| e.overlaps(range))
-        {
+        if !self.gave(range) {
             return false;
         }
         let kept = linux.keep(range.clone());

@@ -5,6 +5,7 @@
 #![cfg_attr(not(test), no_std)]
 
 pub mod arena;
+pub mod areas;
 pub mod bpf;
 pub mod classes;
 pub mod entries;

@@ -11,6 +11,9 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use hrt_kernel::arena::{HUGE, PAGE};
 
+/// Advice of madvise(2): the content is not needed any more.
+pub const MADV_DONTNEED: usize = 4;
+const MADV_FREE: usize = 8;
 const MADV_HUGEPAGE: usize = 14;
 const MADV_NOHUGEPAGE: usize = 15;
 const MADV_POPULATE_WRITE: usize = 23;
@@ -80,6 +83,62 @@ pub fn populate_small(range: &Range<usize>) {
     madvise(range, MADV_POPULATE_WRITE);
 }
 
+/// True if the page at `at` is in memory.
+pub fn resident(at: usize) -> bool {
+    let mut pages = [0u8; 1];
+    in_memory(&(at..at + PAGE), &mut pages) && pages[0] & 1 != 0
+}
+
+/// Tells for each page of `range` if it is in memory (mincore(2)); false if that cannot be told.
+fn in_memory(range: &Range<usize>, pages: &mut [u8]) -> bool {
+    let to = pages.as_mut_ptr() as usize;
+    // SAFETY: writes a byte for each page, of which there are as many as that.
+    let r = unsafe { raw::syscall4(nr::MINCORE, range.start, range.len(), to, 0) };
+    r == 0
+}
+
+/// Makes `range`, private anonymous memory that the program can write, zero as MADV_DONTNEED does, but its pages stay where they are until
+/// Linux needs them. False if nothing was done, since it is not that or little of it is in memory.
+pub fn zero(range: &Range<usize>) -> bool {
+    let mut resident = [0u8; 1024];
+    let step = resident.len() * PAGE;
+    let parts = || {
+        (range.start..range.end)
+            .step_by(step)
+            .map(|at| at..range.end.min(at + step))
+    };
+    let mut used = 0;
+    for part in parts() {
+        let pages = &mut resident[..part.len() / PAGE];
+        if !in_memory(&part, pages) {
+            return false;
+        }
+        used += pages.iter().filter(|b| **b & 1 != 0).count();
+    }
+    // Linux refuses the advice for memory that is anything else, or locked.
+    if used < range.len() / PAGE / 8 * 7 || madvise(range, MADV_FREE) != 0 {
+        return false;
+    }
+    for part in parts() {
+        let pages = &mut resident[..part.len() / PAGE];
+        in_memory(&part, pages);
+        let mut at = part.start;
+        for same in pages.chunk_by(|a, b| (a ^ b) & 1 == 0) {
+            let len = same.len() * PAGE;
+            if same[0] & 1 != 0 {
+                // SAFETY: the caller says that it is mapped to be written, and the program has given its content up.
+                unsafe { core::ptr::write_bytes(at as *mut u8, 0, len) };
+            } else {
+                // It may be elsewhere (swap).
+                madvise(&(at..at + len), MADV_DONTNEED);
+            }
+            at += len;
+        }
+    }
+    madvise(range, MADV_FREE);
+    true
+}
+
 /// True if a program that has got `range` has used nearly all of it: then it will do so with the next one.
 pub fn filled(range: &Range<usize>) -> bool {
     const LEAST: usize = 64 << 10;
@@ -88,11 +147,9 @@ pub fn filled(range: &Range<usize>) -> bool {
     if range.len() < LEAST || pages > resident.len() {
         return false;
     }
-    let (start, to) = (range.start, resident.as_mut_ptr() as usize);
-    // SAFETY: writes a byte for each page.
-    let r = unsafe { raw::syscall4(nr::MINCORE, start, range.len(), to, 0) };
+    let known = in_memory(range, &mut resident[..pages]);
     let used = resident[..pages].iter().filter(|b| **b & 1 != 0).count();
-    r == 0 && used >= pages - pages / 8
+    known && used >= pages - pages / 8
 }
 
 /// True if huge pages were dear a short while ago.

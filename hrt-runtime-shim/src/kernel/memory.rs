@@ -9,7 +9,8 @@ use super::{budget, huge};
 use crate::raw::{self, errno, map, nr, prot};
 use core::cell::UnsafeCell;
 use core::ops::Range;
-use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use hrt_kernel::areas::{Area, Areas};
 use hrt_kernel::arena::{Arena, Counts, HUGE, Linux, PAGE, WARM};
 use hrt_kernel::settings::Memory;
 
@@ -23,6 +24,16 @@ const LARGE_PART: usize = 8;
 const KEPT_LEAST: usize = 32 * PAGE;
 /// Largest request that is populated ahead with small pages.
 const AHEAD_MOST: usize = 2 * HUGE;
+/// Mappings of the program's own from this size on are advised for huge pages without a trial, but for their beginning: an eighth, at most
+/// [`BEGINNING`]. A program that uses no more than that is a small one.
+const WIDE: usize = 16 * HUGE;
+const BEGINNING: usize = 16 * HUGE;
+/// Cycles between looks at how far the program has come in them.
+const LOOK: u64 = 1 << 20;
+/// Bytes that it is seen to have gone on at most, in one look.
+const MOST_SEEN: usize = 64 * HUGE;
+/// Bytes that a program must give up at once (MADV_DONTNEED) for its pages to be made zero instead.
+const GIVEN_UP: usize = 256 << 10;
 /// Cycles of the time stamp after which half of what is kept is given back: about a second.
 const DECAY: u64 = 1 << 31;
 /// Where MAP_32BIT maps (mmap(2)); below it the heap of a program at a fixed address grows.
@@ -50,6 +61,11 @@ struct State {
     last: [Range<usize>; 4],
     /// When kept memory was last looked at, by the time stamp.
     looked: u64,
+    areas: Areas,
+    /// What the program has given up last, and still has, made zero.
+    zeroed: Range<usize>,
+    /// How often that was done.
+    zeroes: u64,
 }
 
 struct Shared(UnsafeCell<State>);
@@ -68,12 +84,18 @@ static STATE: Shared = Shared(UnsafeCell::new(State {
     changed_used: 0,
     last: [const { 0..0 }; 4],
     looked: 0,
+    areas: Areas::new(),
+    zeroed: 0..0,
+    zeroes: 0,
 }));
 
 const OFF: u8 = 0;
 const ARENA: u8 = 1;
 const KEEP: u8 = 2;
 static MODE: AtomicU8 = AtomicU8::new(OFF);
+
+/// When the areas were last looked at, by the time stamp.
+static SAMPLED: AtomicU64 = AtomicU64::new(0);
 
 /// Bytes that the program has unmapped and the kernel has not.
 pub static KEPT: AtomicUsize = AtomicUsize::new(0);
@@ -329,6 +351,7 @@ impl State {
 
     /// What the arena has given of `range` is no more plain memory.
     fn change(&mut self, range: &Range<usize>) {
+        self.areas.cut(range);
         if !self.touches(range) {
             return;
         }
@@ -351,6 +374,7 @@ impl State {
         for (arena, mut linux) in self.arenas() {
             arena.unmapped(range, &mut linux);
         }
+        self.areas.cut(range);
         // What is mapped there next is as the arena maps it.
         let mut i = 0;
         while i < self.changed_used {
@@ -382,6 +406,63 @@ impl State {
             self.trim(|_| most);
         }
         kept
+    }
+
+    /// True if `range` is plain memory of the program's own that it can read and write.
+    fn plain(&self, range: &Range<usize>) -> bool {
+        let overlaps = |c: &Range<usize>| c.start < range.end && range.start < c.end;
+        self.areas.hold(range)
+            || (self.arenas.iter().any(|arena| arena.gave(range))
+                && !self.changed[..self.changed_used].iter().any(overlaps))
+    }
+
+    /// The program gives up the content of `range`: true if that was done by making it zero. A program that gives up so much at once, having
+    /// used it, is a collector that will use it again, and to fault it in anew takes ten times as long. Linux may still take it when it
+    /// needs memory (MADV_FREE).
+    fn make_zero(&mut self, range: &Range<usize>) -> bool {
+        if range.len() < GIVEN_UP || range.len() > budget::bytes() / KEPT_PART || !self.plain(range)
+        {
+            return false;
+        }
+        let done = huge::zero(range);
+        if done {
+            self.zeroes += 1;
+            self.zeroed = range.clone();
+        }
+        done
+    }
+
+    /// Looks how far the program has come in its areas, and touches the huge page that is next: so what they cost is known before it
+    /// comes to it, and where they are dear it gets small ones.
+    fn look(&mut self) {
+        for area in self.areas.iter_mut() {
+            let mut at = area.seen;
+            while at + HUGE <= area.end && at - area.seen < MOST_SEEN && huge::resident(at) {
+                at += HUGE;
+            }
+            if at == area.seen {
+                continue;
+            }
+            area.seen = at;
+            if at + HUGE > area.end {
+                continue;
+            }
+            let rest = at + HUGE..area.end;
+            if huge::dear() {
+                if area.advised {
+                    huge::refuse(at..area.end);
+                    area.advised = false;
+                }
+                continue;
+            }
+            huge::advise(at..at + HUGE);
+            let cheap = huge::populate(at);
+            area.seen = rest.start;
+            if cheap != area.advised {
+                (if cheap { huge::advise } else { huge::refuse })(rest);
+                area.advised = cheap;
+            }
+        }
     }
 
     /// Unmaps kept memory if the program is about to find some in `range`.
@@ -450,6 +531,12 @@ pub fn serve(
         return None;
     }
     let [a0, a1, a2, ..] = *args;
+    // SAFETY: reads a counter.
+    let now = unsafe { core::arch::x86_64::_rdtsc() };
+    if now.wrapping_sub(SAMPLED.load(Ordering::Relaxed)) > LOOK {
+        SAMPLED.store(now, Ordering::Relaxed);
+        state().look();
+    }
     match number {
         nr::MMAP => mmap(args, linux),
         nr::MUNMAP => {
@@ -458,11 +545,13 @@ pub fn serve(
                 let mut s = state();
                 s.decay();
                 if !s.touches(&range) {
+                    s.areas.cut(&range);
                     return None;
                 }
                 if s.keep(&range) {
                     return Some(0);
                 }
+                s.change(&range);
             }
             let r = linux(args);
             if r == 0 {
@@ -483,12 +572,23 @@ pub fn serve(
             let range = pages(a0, a1)?;
             let mut s = state();
             s.show(&range);
-            if !match number {
-                nr::MPROTECT => s.has_rights(&range, a2),
-                nr::MADVISE => HARMLESS.contains(&a2),
-                _ => matches!(number, nr::MINCORE | nr::MSYNC),
-            } {
-                s.change(&range);
+            match number {
+                nr::MPROTECT => {
+                    if a2 & READ_WRITE != READ_WRITE {
+                        s.areas.cut(&range);
+                    }
+                    if !s.has_rights(&range, a2) {
+                        s.change(&range);
+                    }
+                }
+                nr::MADVISE if a2 == huge::MADV_DONTNEED => {
+                    if s.make_zero(&range) {
+                        return Some(0);
+                    }
+                }
+                nr::MADVISE if HARMLESS.contains(&a2) => {}
+                nr::MINCORE | nr::MSYNC => {}
+                _ => s.change(&range),
             }
             None
         }
@@ -549,14 +649,38 @@ fn mmap(args: &[usize; 6], mut linux: impl FnMut(&[usize; 6]) -> isize) -> Optio
     let r = patient(|| linux(args));
     if !raw::is_err(r)
         && rights & READ_WRITE == READ_WRITE
-        && flags & (KIND | map::NORESERVE | map::GROWSDOWN | map::HUGETLB) == KIND
-        && len >= HUGE
+        && flags & (KIND | map::LOW | map::GROWSDOWN | map::HUGETLB) == KIND
+        && len >= if flags & map::NORESERVE == 0 { HUGE } else { WIDE }
         && len <= budget::bytes() / LARGE_PART
-        && !huge::will_be_dear(len)
     {
-        huge::advise(pages(r as usize, len)?);
+        own(pages(r as usize, len)?);
     }
     Some(r)
+}
+
+/// The program has mapped memory at a place of its own.
+fn own(range: Range<usize>) {
+    let wide = range.len() >= WIDE;
+    let skipped = if wide {
+        BEGINNING.min(range.len() / 8)
+    } else {
+        0
+    };
+    let first = (range.start + skipped).next_multiple_of(HUGE);
+    let advised = if wide {
+        !huge::dear()
+    } else {
+        !huge::will_be_dear(range.len())
+    };
+    if advised {
+        huge::advise(first..range.end);
+    }
+    state().areas.add(Area {
+        start: range.start,
+        end: range.end,
+        seen: first,
+        advised,
+    });
 }
 
 fn mremap(args: &[usize; 6], mut linux: impl FnMut(&[usize; 6]) -> isize) -> Option<isize> {
