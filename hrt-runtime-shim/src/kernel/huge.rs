@@ -139,6 +139,21 @@ pub fn zero(range: &Range<usize>) -> bool {
     true
 }
 
+/// True if samples of what [`zero`] has made zero still are.
+pub fn looks_unused(range: &Range<usize>) -> bool {
+    const SAMPLES: usize = 16;
+    let step = (range.len() / SAMPLES).next_multiple_of(PAGE);
+    // SAFETY: the caller says that it is mapped; whatever another thread writes there meanwhile, eight bytes are read.
+    let sample = |at: usize| unsafe { (at as *const u64).read_volatile() };
+    range.clone().step_by(step).all(|at| sample(at) == 0)
+}
+
+/// Has Linux take what of `range` nobody has written since [`zero`].
+pub fn reclaim(range: &Range<usize>) {
+    const MADV_PAGEOUT: usize = 21;
+    madvise(range, MADV_PAGEOUT);
+}
+
 /// True if a program that has got `range` has used nearly all of it: then it will do so with the next one.
 pub fn filled(range: &Range<usize>) -> bool {
     const LEAST: usize = 64 << 10;

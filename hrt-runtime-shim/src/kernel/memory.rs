@@ -38,6 +38,8 @@ const GIVEN_UP: usize = 256 << 10;
 const DECAY: u64 = 1 << 31;
 /// Where MAP_32BIT maps (mmap(2)); below it the heap of a program at a fixed address grows.
 const LOW: Range<usize> = 1 << 30..1 << 31;
+/// Ranges that are remembered as given up and made zero.
+const ZEROED: usize = 8;
 /// Ranges of a chunk that are remembered as changed by the program.
 const CHANGED: usize = 64;
 
@@ -62,8 +64,8 @@ struct State {
     /// When kept memory was last looked at, by the time stamp.
     looked: u64,
     areas: Areas,
-    /// What the program has given up last, and still has, made zero.
-    zeroed: Range<usize>,
+    /// What the program has given up a short while ago, and still has, made zero.
+    zeroed: [Range<usize>; ZEROED],
     /// How often that was done.
     zeroes: u64,
 }
@@ -85,7 +87,7 @@ static STATE: Shared = Shared(UnsafeCell::new(State {
     last: [const { 0..0 }; 4],
     looked: 0,
     areas: Areas::new(),
-    zeroed: 0..0,
+    zeroed: [const { 0..0 }; ZEROED],
     zeroes: 0,
 }));
 
@@ -175,13 +177,14 @@ pub fn after_fork() {
     let mut s = state();
     s.arenas.iter_mut().for_each(Arena::recount);
     s.heap.local = 0;
+    s.zeroes = 0;
 }
 
-/// What was done for the program: by the arenas, and calls of brk(2) that the kernel served.
+/// What was done for the program: by the arenas, calls of brk(2) that the kernel served, and how often memory was made zero that it gave up.
 #[must_use]
-pub fn counts() -> (Counts, u64) {
+pub fn counts() -> (Counts, u64, u64) {
     let s = state();
-    (s.counts(), s.heap.local)
+    (s.counts(), s.heap.local, s.zeroes)
 }
 
 /// Linux, as an arena asks it.
@@ -361,13 +364,18 @@ impl State {
             return;
         }
         if *used == CHANGED {
-            // There is no telling any more.
-            self.changed[0] = 0..usize::MAX;
-            *used = 1;
+            self.change_all();
             return;
         }
         self.changed[*used] = range.clone();
         *used += 1;
+    }
+
+    /// There is no telling any more.
+    fn change_all(&mut self) {
+        self.areas = Areas::new();
+        self.changed[0] = 0..usize::MAX;
+        self.changed_used = 1;
     }
 
     fn unmapped(&mut self, range: &Range<usize>) {
@@ -417,24 +425,43 @@ impl State {
     }
 
     /// The program gives up the content of `range`: true if that was done by making it zero. A program that gives up so much at once, having
-    /// used it, is a collector that will use it again, and to fault it in anew takes ten times as long. Linux may still take it when it
-    /// needs memory (MADV_FREE).
+    /// used it, is a collector that will use it again, and to fault it in anew takes ten times as long. Linux may still take the pages when
+    /// it needs memory (MADV_FREE), and gets those that are not used again soon.
     fn make_zero(&mut self, range: &Range<usize>) -> bool {
-        if range.len() < GIVEN_UP || range.len() > budget::bytes() / KEPT_PART || !self.plain(range)
-        {
+        if range.len() < GIVEN_UP || !self.plain(range) {
             return false;
         }
+        let apart = |z: &Range<usize>| z.end <= range.start || range.end <= z.start;
+        let held: usize = self.zeroed.iter().filter(|z| apart(z)).map(Range::len).sum();
+        let place = self.zeroed.iter().position(|z| z.is_empty() || !apart(z));
+        let Some(place) = place.filter(|_| held + range.len() <= budget::bytes() / KEPT_PART) else {
+            return false;
+        };
         let done = huge::zero(range);
         if done {
+            for z in self.zeroed.iter_mut().filter(|z| !apart(z)) {
+                *z = 0..0;
+            }
+            self.zeroed[place] = range.clone();
             self.zeroes += 1;
-            self.zeroed = range.clone();
         }
         done
+    }
+
+    /// Gives what was made zero and is not in use again to Linux.
+    fn give_up(&mut self) {
+        for i in 0..ZEROED {
+            let range = core::mem::replace(&mut self.zeroed[i], 0..0);
+            if !range.is_empty() && self.plain(&range) && huge::looks_unused(&range) {
+                huge::reclaim(&range);
+            }
+        }
     }
 
     /// Looks how far the program has come in its areas, and touches the huge page that is next: so what they cost is known before it
     /// comes to it, and where they are dear it gets small ones.
     fn look(&mut self) {
+        self.decay();
         for area in self.areas.iter_mut() {
             let mut at = area.seen;
             while at + HUGE <= area.end && at - area.seen < MOST_SEEN && huge::resident(at) {
@@ -499,6 +526,7 @@ impl State {
         if now.wrapping_sub(self.looked) > DECAY {
             if self.looked != 0 {
                 self.trim(|kept| if kept < KEPT_LEAST { 0 } else { kept / 2 });
+                self.give_up();
             }
             self.looked = now;
         }
@@ -543,7 +571,6 @@ pub fn serve(
             let range = pages(a0, a1)?;
             {
                 let mut s = state();
-                s.decay();
                 if !s.touches(&range) {
                     s.areas.cut(&range);
                     return None;
@@ -592,13 +619,20 @@ pub fn serve(
             }
             None
         }
-        nr::SHMAT if a1 != 0 => {
+        nr::SHMAT => {
             // How long it is, Linux knows.
+            if a1 != 0 {
+                let mut s = state();
+                s.release();
+                s.change_all();
+                return None;
+            }
+            let r = linux(args);
             let mut s = state();
-            s.release();
-            s.changed_used = 1;
-            s.changed[0] = 0..usize::MAX;
-            None
+            if !raw::is_err(r) && s.touches(&(r as usize..r as usize + PAGE)) {
+                s.change_all();
+            }
+            Some(r)
         }
         nr::MLOCKALL | nr::USERFAULTFD => {
             retire();
@@ -647,13 +681,18 @@ fn mmap(args: &[usize; 6], mut linux: impl FnMut(&[usize; 6]) -> isize) -> Optio
         state().claim(&pages(addr & !(PAGE - 1), len)?, replaces);
     }
     let r = patient(|| linux(args));
-    if !raw::is_err(r)
-        && rights & READ_WRITE == READ_WRITE
+    if raw::is_err(r) {
+        return Some(r);
+    }
+    let range = pages(r as usize, len)?;
+    // Where Linux has chosen it may be a hole of the arena's.
+    state().change(&range);
+    if rights & READ_WRITE == READ_WRITE
         && flags & (KIND | map::LOW | map::GROWSDOWN | map::HUGETLB) == KIND
         && len >= if flags & map::NORESERVE == 0 { HUGE } else { WIDE }
         && len <= budget::bytes() / LARGE_PART
     {
-        own(pages(r as usize, len)?);
+        own(range);
     }
     Some(r)
 }
@@ -697,17 +736,24 @@ fn mremap(args: &[usize; 6], mut linux: impl FnMut(&[usize; 6]) -> isize) -> Opt
             // It may grow where it is.
             s.claim(&(from.end..to.end), false);
         }
-        if !s.touches(&from) {
-            return None;
-        }
         s.show(&from);
+        s.areas.cut(&from);
     }
     let r = patient(|| linux(args));
-    if !raw::is_err(r) && flags & DONTUNMAP == 0 {
-        if r as usize != old {
-            state().unmapped(&from);
-        } else if to.end < from.end {
-            state().unmapped(&(to.end..from.end));
+    if !raw::is_err(r) {
+        let mut s = state();
+        if r as usize == old {
+            if to.end < from.end {
+                s.unmapped(&(to.end..from.end));
+            }
+        } else {
+            // Linux may have chosen a hole of the arena's.
+            if let Some(range) = pages(r as usize, new_len) {
+                s.change(&range);
+            }
+            if flags & DONTUNMAP == 0 {
+                s.unmapped(&from);
+            }
         }
     }
     Some(r)
