@@ -19,8 +19,8 @@ pub struct Area {
     pub end: usize,
     /// The first huge page that the program was not seen to use; a multiple of [`HUGE`].
     pub seen: usize,
-    /// It is advised for huge pages from `seen` on.
-    pub advised: bool,
+    /// It is advised for huge pages from `seen` to here.
+    pub advised: usize,
 }
 
 /// See the module.
@@ -46,7 +46,7 @@ impl Areas {
             start: 0,
             end: 0,
             seen: 0,
-            advised: false,
+            advised: 0,
         };
         Areas {
             all: [NOTHING; AREAS],
@@ -150,7 +150,7 @@ mod tests {
                         let range = at * HUGE..(at + len) * HUGE;
                         // Whatever was there is replaced.
                         areas.cut(&range);
-                        areas.add(Area { start: range.start, end: range.end, seen: range.start, advised: true });
+                        areas.add(Area { start: range.start, end: range.end, seen: range.start, advised: range.end });
                         plain.extend(at..at + len);
                     }
                     Step::Cut(at, len) => {
@@ -176,7 +176,7 @@ mod tests {
             start: 0,
             end: 16 * HUGE,
             seen: 0,
-            advised: true,
+            advised: 0,
         });
         areas.cut(&(6 * HUGE..7 * HUGE));
         assert!(areas.hold(&(0..6 * HUGE)) && areas.hold(&(7 * HUGE..16 * HUGE)));

@@ -4,8 +4,8 @@
 //! The platforms and everything that executes instructions of its own choosing live in `hrt-runtime-shim`.
 #![cfg_attr(not(test), no_std)]
 
-pub mod arena;
 pub mod areas;
+pub mod arena;
 pub mod bpf;
 pub mod classes;
 pub mod entries;

@@ -20,7 +20,7 @@ const MADV_POPULATE_WRITE: usize = 23;
 /// Nanoseconds of the thread's time that the small pages in a huge one's place would take; a huge one took 170,000 or 4,500,000.
 const SMALL: i64 = 850_000;
 /// Nanoseconds that may be lost, and that can be saved up against a loss.
-const ACCOUNT: core::ops::RangeInclusive<i64> = -6_000_000..=20_000_000;
+const ACCOUNT: core::ops::RangeInclusive<i64> = -6_000_000..=40_000_000;
 /// Nanoseconds for which a verdict holds.
 const HOLDS: u64 = 1_000_000_000;
 
@@ -30,9 +30,6 @@ static WAS_DEAR: AtomicU64 = AtomicU64::new(0);
 static GAINED: AtomicI64 = AtomicI64::new(0);
 /// When one was touched last; 0: never.
 static TRIED: AtomicU64 = AtomicU64::new(0);
-
-/// When many were, to find out; 0: never.
-static TRIED_MANY: AtomicU64 = AtomicU64::new(0);
 
 fn now() -> u64 {
     const CLOCK_MONOTONIC_COARSE: usize = 6;
@@ -51,7 +48,9 @@ fn madvise(range: &Range<usize>, advice: usize) -> isize {
 
 /// Asks for huge pages; it is no harm if Linux has none.
 pub fn advise(range: Range<usize>) {
-    madvise(&range, MADV_HUGEPAGE);
+    if !range.is_empty() {
+        madvise(&range, MADV_HUGEPAGE);
+    }
 }
 
 /// Asks for small pages.
@@ -63,10 +62,7 @@ pub fn refuse(range: Range<usize>) {
 
 /// Touches the huge page at `at`, which is mapped and new. False if huge pages have become dear.
 pub fn populate(at: usize) -> bool {
-    const CLOCK_THREAD_CPUTIME_ID: usize = 3;
-    let start = raw::clock(CLOCK_THREAD_CPUTIME_ID);
-    madvise(&(at..at + PAGE), MADV_POPULATE_WRITE);
-    let took = raw::clock(CLOCK_THREAD_CPUTIME_ID).wrapping_sub(start) as i64;
+    let took = touch(at);
     let now = now();
     TRIED.store(now, Ordering::Relaxed);
     let gained = GAINED.load(Ordering::Relaxed) + SMALL - took;
@@ -175,27 +171,67 @@ pub fn dear() -> bool {
 /// True if some `bytes` of huge pages, which the program is going to touch, will be dear: that is tried with a part of them, if it was
 /// not tried a short while ago.
 pub fn will_be_dear(bytes: usize) -> bool {
-    const MOST: usize = 8;
+    const MOST: usize = 4;
     let pages = (bytes / HUGE / 4).clamp(1, MOST);
-    let tried = if pages == MOST { &TRIED_MANY } else { &TRIED };
-    if !recent(tried) && !CONFINED.load(Ordering::Relaxed) {
-        tried.store(now(), Ordering::Relaxed);
-        let size = (pages + 1) * HUGE;
-        let kind = map::PRIVATE | map::ANONYMOUS;
-        let rights = prot::READ | prot::WRITE;
-        // SAFETY: a new mapping disturbs nobody, and nobody else knows it.
-        unsafe {
-            let r = raw::syscall6(nr::MMAP, [0, size, rights, kind, usize::MAX, 0]);
-            if !raw::is_err(r) {
-                let at = r as usize;
-                advise(at..at + size);
-                let first = at.next_multiple_of(HUGE);
-                // Those in use a moment ago come first.
-                let mut pages = (0..pages).map(|i| first + i * HUGE);
-                pages.all(populate);
-                raw::syscall4(nr::MUNMAP, at, size, 0, 0);
-            }
+    if !recent(&TRIED) {
+        let now = now();
+        TRIED.store(now, Ordering::Relaxed);
+        if try_some(pages) < pages {
+            WAS_DEAR.store(now, Ordering::Relaxed);
         }
     }
     dear()
+}
+
+/// How many of the next `bytes` bytes would be cheap in huge pages: those are the ones that Linux gives out next, since they were in use
+/// a moment ago. If there are few, none are looked for in a while.
+pub fn warm(bytes: usize) -> usize {
+    const LEAST: usize = 4;
+    let pages = bytes / HUGE;
+    if pages < LEAST || dear() {
+        return 0;
+    }
+    let found = try_some(pages.min(MOST_TRIED));
+    if found < LEAST {
+        WAS_DEAR.store(now(), Ordering::Relaxed);
+        return 0;
+    }
+    found * HUGE
+}
+
+/// Huge pages that are tried at most.
+const MOST_TRIED: usize = 64;
+
+/// Touches so many huge pages, up to one that is dear, and gives them back; how many were cheap.
+fn try_some(pages: usize) -> usize {
+    if CONFINED.load(Ordering::Relaxed) {
+        return 0;
+    }
+    let size = (pages + 1) * HUGE;
+    let kind = map::PRIVATE | map::ANONYMOUS;
+    let rights = prot::READ | prot::WRITE;
+    // SAFETY: a new mapping disturbs nobody, and nobody else knows it.
+    unsafe {
+        let r = raw::syscall6(nr::MMAP, [0, size, rights, kind, usize::MAX, 0]);
+        if raw::is_err(r) {
+            return 0;
+        }
+        let at = r as usize;
+        advise(at..at + size);
+        let first = at.next_multiple_of(HUGE);
+        // Those in use a moment ago come first.
+        let cheap = (0..pages)
+            .take_while(|i| touch(first + i * HUGE) < SMALL)
+            .count();
+        raw::syscall4(nr::MUNMAP, at, size, 0, 0);
+        cheap
+    }
+}
+
+/// Touches the huge page at `at`, which is mapped and new; the nanoseconds of the thread's that this took.
+fn touch(at: usize) -> i64 {
+    const CLOCK_THREAD_CPUTIME_ID: usize = 3;
+    let start = raw::clock(CLOCK_THREAD_CPUTIME_ID);
+    madvise(&(at..at + PAGE), MADV_POPULATE_WRITE);
+    raw::clock(CLOCK_THREAD_CPUTIME_ID).wrapping_sub(start) as i64
 }

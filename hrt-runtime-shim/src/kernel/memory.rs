@@ -24,12 +24,15 @@ const LARGE_PART: usize = 8;
 const KEPT_LEAST: usize = 32 * PAGE;
 /// Largest request that is populated ahead with small pages.
 const AHEAD_MOST: usize = 2 * HUGE;
-/// Mappings of the program's own from this size on are advised for huge pages without a trial, but for their beginning: an eighth, at most
-/// [`BEGINNING`]. A program that uses no more than that is a small one.
+/// Mappings of the program's own from this size on get small pages at their beginning: a sixteenth, at most [`BEGINNING`]; of a heap an
+/// eighth, at most twice that. A program that uses no more than that is a small one.
 const WIDE: usize = 16 * HUGE;
-const BEGINNING: usize = 16 * HUGE;
+const BEGINNING: usize = 8 * HUGE;
 /// Cycles between looks at how far the program has come in them.
 const LOOK: u64 = 1 << 20;
+/// Bytes of a heap that is mapped at once (MAP_NORESERVE) that are advised before anything is known of it: it may be used without a further
+/// call.
+const HEAP: usize = 16 * HUGE;
 /// Bytes that it is seen to have gone on at most, in one look.
 const MOST_SEEN: usize = 64 * HUGE;
 /// Bytes that a program must give up at once (MADV_DONTNEED) for its pages to be made zero instead.
@@ -64,6 +67,8 @@ struct State {
     /// When kept memory was last looked at, by the time stamp.
     looked: u64,
     areas: Areas,
+    /// Bytes that the program was seen to use in areas.
+    used: usize,
     /// What the program has given up a short while ago, and still has, made zero.
     zeroed: [Range<usize>; ZEROED],
     /// How often that was done.
@@ -87,6 +92,7 @@ static STATE: Shared = Shared(UnsafeCell::new(State {
     last: [const { 0..0 }; 4],
     looked: 0,
     areas: Areas::new(),
+    used: 0,
     zeroed: [const { 0..0 }; ZEROED],
     zeroes: 0,
 }));
@@ -432,9 +438,15 @@ impl State {
             return false;
         }
         let apart = |z: &Range<usize>| z.end <= range.start || range.end <= z.start;
-        let held: usize = self.zeroed.iter().filter(|z| apart(z)).map(Range::len).sum();
+        let held: usize = self
+            .zeroed
+            .iter()
+            .filter(|z| apart(z))
+            .map(Range::len)
+            .sum();
         let place = self.zeroed.iter().position(|z| z.is_empty() || !apart(z));
-        let Some(place) = place.filter(|_| held + range.len() <= budget::bytes() / KEPT_PART) else {
+        let Some(place) = place.filter(|_| held + range.len() <= budget::bytes() / KEPT_PART)
+        else {
             return false;
         };
         let done = huge::zero(range);
@@ -458,8 +470,8 @@ impl State {
         }
     }
 
-    /// Looks how far the program has come in its areas, and touches the huge page that is next: so what they cost is known before it
-    /// comes to it, and where they are dear it gets small ones.
+    /// Looks how far the program has come in its areas. Where it has used what was advised, as many huge pages more are advised as are
+    /// found to be cheap, up to twice what it has used so far.
     fn look(&mut self) {
         self.decay();
         for area in self.areas.iter_mut() {
@@ -470,25 +482,16 @@ impl State {
             if at == area.seen {
                 continue;
             }
+            self.used += at - area.seen;
             area.seen = at;
-            if at + HUGE > area.end {
+            if at + HUGE > area.end || at < area.advised {
                 continue;
             }
-            let rest = at + HUGE..area.end;
-            if huge::dear() {
-                if area.advised {
-                    huge::refuse(at..area.end);
-                    area.advised = false;
-                }
-                continue;
-            }
-            huge::advise(at..at + HUGE);
-            let cheap = huge::populate(at);
-            area.seen = rest.start;
-            if cheap != area.advised {
-                (if cheap { huge::advise } else { huge::refuse })(rest);
-                area.advised = cheap;
-            }
+            let warm = huge::warm((area.end - at).min(self.used * 2));
+            let end = area.advised.max(at);
+            area.advised = at + warm;
+            huge::refuse(area.advised.min(end)..end);
+            huge::advise(at..area.advised);
         }
     }
 
@@ -689,31 +692,38 @@ fn mmap(args: &[usize; 6], mut linux: impl FnMut(&[usize; 6]) -> isize) -> Optio
     state().change(&range);
     if rights & READ_WRITE == READ_WRITE
         && flags & (KIND | map::LOW | map::GROWSDOWN | map::HUGETLB) == KIND
-        && len >= if flags & map::NORESERVE == 0 { HUGE } else { WIDE }
+        && len
+            >= if flags & map::NORESERVE == 0 {
+                HUGE
+            } else {
+                WIDE
+            }
         && len <= budget::bytes() / LARGE_PART
     {
-        own(range);
+        own(range, flags & map::NORESERVE != 0);
     }
     Some(r)
 }
 
-/// The program has mapped memory at a place of its own.
-fn own(range: Range<usize>) {
+/// The program has mapped memory at a place of its own; `heap`: without reserve.
+fn own(range: Range<usize>, heap: bool) {
     let wide = range.len() >= WIDE;
-    let skipped = if wide {
-        BEGINNING.min(range.len() / 8)
+    let part = 1 + usize::from(heap);
+    // Who was seen to use much goes on.
+    let used = state().used;
+    let skipped = if wide && used == 0 {
+        (BEGINNING * part).min(range.len() / 16 * part)
     } else {
         0
     };
     let first = (range.start + skipped).next_multiple_of(HUGE);
-    let advised = if wide {
-        !huge::dear()
-    } else {
-        !huge::will_be_dear(range.len())
+    let advised = match (wide, heap) {
+        (true, _) if used != 0 => first + huge::warm((range.end - first).min(used * 2)),
+        (false, _) if !huge::will_be_dear(range.len()) => range.end,
+        (true, true) if !huge::dear() => range.end.min(first + HEAP),
+        _ => first,
     };
-    if advised {
-        huge::advise(first..range.end);
-    }
+    huge::advise(first..advised);
     state().areas.add(Area {
         start: range.start,
         end: range.end,
