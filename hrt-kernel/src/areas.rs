@@ -71,6 +71,10 @@ impl Areas {
 
     /// What lies in `range` is not as it was mapped any more.
     pub fn cut(&mut self, range: &Range<usize>) {
+        let overlaps = |a: &Area| a.start < range.end && range.start < a.end;
+        if !self.all[..self.used].iter().any(overlaps) {
+            return;
+        }
         let mut i = 0;
         let mut upper = [None; AREAS];
         while i < self.used {
@@ -103,6 +107,12 @@ impl Areas {
         for area in upper.into_iter().flatten() {
             self.add(area);
         }
+    }
+
+    /// True if there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.used == 0
     }
 
     /// True if all of `range` lies in one.

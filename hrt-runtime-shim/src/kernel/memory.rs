@@ -9,7 +9,7 @@ use super::{budget, huge};
 use crate::raw::{self, errno, map, nr, prot};
 use core::cell::UnsafeCell;
 use core::ops::Range;
-use core::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use hrt_kernel::areas::{Area, Areas};
 use hrt_kernel::arena::{Arena, Counts, HUGE, Linux, PAGE, WARM};
 use hrt_kernel::settings::Memory;
@@ -105,6 +105,9 @@ static MODE: AtomicU8 = AtomicU8::new(OFF);
 /// When the areas were last looked at, by the time stamp.
 static SAMPLED: AtomicU64 = AtomicU64::new(0);
 
+/// There is something to look at once in a while: areas, or memory to give back.
+static WATCHED: AtomicBool = AtomicBool::new(false);
+
 /// Bytes that the program has unmapped and the kernel has not.
 pub static KEPT: AtomicUsize = AtomicUsize::new(0);
 
@@ -131,7 +134,11 @@ impl core::ops::DerefMut for Held {
 impl Drop for Held {
     fn drop(&mut self) {
         let kept = self.state.arenas.iter().map(|arena| arena.counts().kept);
-        KEPT.store(kept.sum(), Ordering::Relaxed);
+        let kept = kept.sum();
+        KEPT.store(kept, Ordering::Relaxed);
+        let zeroed = self.state.zeroed.iter().any(|z| !z.is_empty());
+        let watched = kept != 0 || zeroed || !self.state.areas.is_empty();
+        WATCHED.store(watched, Ordering::Relaxed);
     }
 }
 
@@ -361,14 +368,11 @@ impl State {
     /// What the arena has given of `range` is no more plain memory.
     fn change(&mut self, range: &Range<usize>) {
         self.areas.cut(range);
-        if !self.touches(range) {
+        let same = |c: &Range<usize>| c.start <= range.start && range.end <= c.end;
+        if self.changed[..self.changed_used].iter().any(same) || !self.touches(range) {
             return;
         }
         let used = &mut self.changed_used;
-        let same = |c: &Range<usize>| c.start <= range.start && range.end <= c.end;
-        if self.changed[..*used].iter().any(same) {
-            return;
-        }
         if *used == CHANGED {
             self.change_all();
             return;
@@ -497,7 +501,7 @@ impl State {
 
     /// Unmaps kept memory if the program is about to find some in `range`.
     fn show(&mut self, range: &Range<usize>) {
-        if self.arenas.iter().any(|arena| arena.keeps(range)) {
+        if KEPT.load(Ordering::Relaxed) != 0 && self.arenas.iter().any(|arena| arena.keeps(range)) {
             self.trim(|_| 0);
         }
     }
@@ -562,11 +566,13 @@ pub fn serve(
         return None;
     }
     let [a0, a1, a2, ..] = *args;
-    // SAFETY: reads a counter.
-    let now = unsafe { core::arch::x86_64::_rdtsc() };
-    if now.wrapping_sub(SAMPLED.load(Ordering::Relaxed)) > LOOK {
-        SAMPLED.store(now, Ordering::Relaxed);
-        state().look();
+    if WATCHED.load(Ordering::Relaxed) {
+        // SAFETY: reads a counter.
+        let now = unsafe { core::arch::x86_64::_rdtsc() };
+        if now.wrapping_sub(SAMPLED.load(Ordering::Relaxed)) > LOOK {
+            SAMPLED.store(now, Ordering::Relaxed);
+            state().look();
+        }
     }
     match number {
         nr::MMAP => mmap(args, linux),
