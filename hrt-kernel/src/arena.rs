@@ -38,6 +38,10 @@ pub trait Linux {
     fn keep(&mut self, range: Range<usize>) -> bool;
     /// Makes kept memory as new; false if that cannot be.
     fn renew(&mut self, range: Range<usize>) -> bool;
+    /// True if more may be mapped than is asked for.
+    fn ahead(&self) -> bool {
+        true
+    }
 }
 
 /// How an extent is free.
@@ -175,7 +179,11 @@ impl Arena {
             return Some(taken.start);
         }
         let step = (self.asked / 4).clamp(*STEP.start(), *STEP.end());
-        let size = len.max(step).next_multiple_of(HUGE);
+        let size = if linux.ahead() {
+            len.max(step).next_multiple_of(HUGE)
+        } else {
+            len
+        };
         let at = self.grow(size, linux)?;
         self.counts.mapped += 1;
         linux.ready(at..at + len, at + size);

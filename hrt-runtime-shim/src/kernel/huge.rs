@@ -118,20 +118,44 @@ pub fn zero(range: &Range<usize>) -> bool {
     for part in parts() {
         let pages = &mut resident[..part.len() / PAGE];
         in_memory(&part, pages);
-        let mut at = part.start;
-        for same in pages.chunk_by(|a, b| (a ^ b) & 1 == 0) {
-            let len = same.len() * PAGE;
-            if same[0] & 1 != 0 {
-                // SAFETY: the caller says that it is mapped to be written, and the program has given its content up.
-                unsafe { core::ptr::write_bytes(at as *mut u8, 0, len) };
-            } else {
-                // It may be elsewhere (swap).
-                madvise(&(at..at + len), MADV_DONTNEED);
-            }
-            at += len;
-        }
+        wipe(&part, pages);
     }
     madvise(range, MADV_FREE);
+    true
+}
+
+/// Makes `range`, which is mapped to be written and whose content nobody needs, zero; `pages` says what of it is in memory.
+fn wipe(range: &Range<usize>, pages: &[u8]) {
+    let mut at = range.start;
+    for same in pages.chunk_by(|a, b| (a ^ b) & 1 == 0) {
+        let len = same.len() * PAGE;
+        if same[0] & 1 != 0 {
+            // SAFETY: the caller's word.
+            unsafe { core::ptr::write_bytes(at as *mut u8, 0, len) };
+        } else {
+            // It may be elsewhere (swap).
+            madvise(&(at..at + len), MADV_DONTNEED);
+        }
+        at += len;
+    }
+}
+
+/// Makes a stack that is mapped to be written and that nobody needs zero, and leaves it the pages at its top. False if it has used so many
+/// that it had better be unmapped; then nothing is done.
+pub fn wipe_stack(range: &Range<usize>) -> bool {
+    const MOST: usize = 64;
+    let mut resident = [0u8; 256];
+    let top = range
+        .start
+        .max(range.end.saturating_sub(resident.len() * PAGE))..range.end;
+    let pages = &mut resident[..top.len() / PAGE];
+    if !in_memory(&top, pages) || pages.iter().filter(|b| **b & 1 != 0).count() > MOST {
+        return false;
+    }
+    wipe(&top, pages);
+    if range.start < top.start {
+        madvise(&(range.start..top.start), MADV_DONTNEED);
+    }
     true
 }
 

@@ -41,6 +41,8 @@ const GIVEN_UP: usize = 256 << 10;
 const DECAY: u64 = 1 << 31;
 /// Where MAP_32BIT maps (mmap(2)); below it the heap of a program at a fixed address grows.
 const LOW: Range<usize> = 1 << 30..1 << 31;
+/// Bytes of threads' stacks that are kept at most, touched or not.
+const STACKS_MOST: usize = 128 << 20;
 /// Ranges that are remembered as given up and made zero.
 const ZEROED: usize = 8;
 /// Ranges of a chunk that are remembered as changed by the program.
@@ -57,13 +59,13 @@ struct Heap {
 
 struct State {
     /// By the rights and the place of their mappings, see [`Real::of`].
-    arenas: [Arena; 4],
+    arenas: [Arena; ARENAS],
     heap: Heap,
     /// What of the arenas is not mapped any more as the arena did it; the first `changed_used`.
     changed: [Range<usize>; CHANGED],
     changed_used: usize,
     /// What each arena has given last.
-    last: [Range<usize>; 4],
+    last: [Range<usize>; ARENAS],
     /// When kept memory was last looked at, by the time stamp.
     looked: u64,
     areas: Areas,
@@ -75,12 +77,16 @@ struct State {
     zeroes: u64,
 }
 
+const ARENAS: usize = 5;
+/// The arena of threads' stacks, in which the program changes the rights itself.
+const STACKS: usize = 4;
+
 struct Shared(UnsafeCell<State>);
 // SAFETY: used only under the slots' lock: see `state`.
 unsafe impl Sync for Shared {}
 
 static STATE: Shared = Shared(UnsafeCell::new(State {
-    arenas: [const { Arena::new() }; 4],
+    arenas: [const { Arena::new() }; ARENAS],
     heap: Heap {
         start: 0,
         end: 0,
@@ -89,7 +95,7 @@ static STATE: Shared = Shared(UnsafeCell::new(State {
     },
     changed: [const { 0..0 }; CHANGED],
     changed_used: 0,
-    last: [const { 0..0 }; 4],
+    last: [const { 0..0 }; ARENAS],
     looked: 0,
     areas: Areas::new(),
     used: 0,
@@ -204,6 +210,8 @@ pub fn counts() -> (Counts, u64, u64) {
 struct Real {
     /// In [`LOW`].
     low: bool,
+    /// For stacks.
+    stacks: bool,
     /// Rights of the mappings.
     rights: usize,
     /// What was given to the program last.
@@ -213,23 +221,29 @@ struct Real {
 impl Real {
     /// For the arena of this place in [`State::arenas`].
     fn of(i: usize) -> Self {
+        let stacks = i == STACKS;
+        let code = if i & 2 != 0 { prot::EXEC } else { 0 };
         Real {
             low: i & 1 != 0,
-            rights: READ_WRITE | if i & 2 != 0 { prot::EXEC } else { 0 },
+            stacks,
+            rights: if stacks { 0 } else { READ_WRITE | code },
             last: 0..0,
         }
     }
 
     /// The place of the arena for mappings of this kind with these rights, if there is one.
     fn place(rights: usize, kind: usize) -> Option<usize> {
-        (0..4).find(|i| {
+        (0..ARENAS).find(|i| {
             let real = Real::of(*i);
             real.rights == rights && kind == real.kind()
         })
     }
 
     fn kind(&self) -> usize {
-        map::PRIVATE | map::ANONYMOUS | if self.low { map::LOW } else { 0 }
+        map::PRIVATE
+            | map::ANONYMOUS
+            | if self.low { map::LOW } else { 0 }
+            | if self.stacks { map::STACK } else { 0 }
     }
 
     fn mmap(&self, at: usize, len: usize, kind: usize) -> Option<usize> {
@@ -282,15 +296,19 @@ impl Linux for Real {
                 }
                 at
             }
+            None if self.stacks => self.mmap(0, len, 0)?,
             None => self.aligned(len)?,
         };
-        if !huge::dear() {
+        if !self.stacks && !huge::dear() {
             huge::advise(at..at + len);
         }
         Some(at)
     }
 
     fn ready(&mut self, range: Range<usize>, end: usize) {
+        if self.stacks {
+            return;
+        }
         let filled = huge::filled(&self.last);
         if huge::dear() {
             if filled && range.len() <= AHEAD_MOST {
@@ -313,16 +331,28 @@ impl Linux for Real {
     }
 
     fn keep(&mut self, range: Range<usize>) -> bool {
+        if self.stacks {
+            return self.protect(range.clone(), READ_WRITE)
+                && huge::wipe_stack(&range)
+                && self.protect(range, 0);
+        }
         mode() == KEEP || self.protect(range, 0)
     }
 
     fn renew(&mut self, range: Range<usize>) -> bool {
+        if self.stacks {
+            return true;
+        }
         if mode() != KEEP && !self.protect(range.clone(), self.rights) {
             return false;
         }
         // SAFETY: kept memory is mapped to write again, and nobody's.
         unsafe { core::ptr::write_bytes(range.start as *mut u8, 0, range.len()) };
         true
+    }
+
+    fn ahead(&self) -> bool {
+        !self.stacks
     }
 }
 
@@ -362,7 +392,7 @@ impl State {
     /// True if what an arena has given of `range` was mapped with these rights.
     fn has_rights(&self, range: &Range<usize>, rights: usize) -> bool {
         let mut all = self.arenas.iter().enumerate();
-        all.all(|(i, arena)| !arena.overlaps(range) || Real::of(i).rights == rights)
+        all.all(|(i, arena)| i == STACKS || !arena.overlaps(range) || Real::of(i).rights == rights)
     }
 
     /// What the arena has given of `range` is no more plain memory.
@@ -419,9 +449,15 @@ impl State {
             .any(|(arena, mut linux)| arena.keep(range, &mut linux));
         if kept {
             let most = KEPT_MOST
-                .min(self.counts().chunks / 4)
+                .min(
+                    self.arenas[..STACKS]
+                        .iter()
+                        .map(|a| a.counts().chunks)
+                        .sum::<usize>()
+                        / 4,
+                )
                 .min(budget::bytes() / KEPT_PART);
-            self.trim(|_| most);
+            self.trim(|stacks, _| if stacks { STACKS_MOST } else { most });
         }
         kept
     }
@@ -430,7 +466,7 @@ impl State {
     fn plain(&self, range: &Range<usize>) -> bool {
         let overlaps = |c: &Range<usize>| c.start < range.end && range.start < c.end;
         self.areas.hold(range)
-            || (self.arenas.iter().any(|arena| arena.gave(range))
+            || (self.arenas[..STACKS].iter().any(|arena| arena.gave(range))
                 && !self.changed[..self.changed_used].iter().any(overlaps))
     }
 
@@ -502,14 +538,14 @@ impl State {
     /// Unmaps kept memory if the program is about to find some in `range`.
     fn show(&mut self, range: &Range<usize>) {
         if KEPT.load(Ordering::Relaxed) != 0 && self.arenas.iter().any(|arena| arena.keeps(range)) {
-            self.trim(|_| 0);
+            self.trim(|_, _| 0);
         }
     }
 
-    /// Gives kept memory back: of each arena's, all but what `left` says.
-    fn trim(&mut self, left: impl Fn(usize) -> usize) {
+    /// Gives kept memory back: of each arena's, all but what `left` says, which is told if it is that of stacks.
+    fn trim(&mut self, left: impl Fn(bool, usize) -> usize) {
         for (arena, mut linux) in self.arenas() {
-            arena.trim(left(arena.counts().kept), &mut linux);
+            arena.trim(left(linux.stacks, arena.counts().kept), &mut linux);
         }
     }
 
@@ -532,7 +568,7 @@ impl State {
         let now = unsafe { core::arch::x86_64::_rdtsc() };
         if now.wrapping_sub(self.looked) > DECAY {
             if self.looked != 0 {
-                self.trim(|kept| if kept < KEPT_LEAST { 0 } else { kept / 2 });
+                self.trim(|_, kept| if kept < KEPT_LEAST { 0 } else { kept / 2 });
                 self.give_up();
             }
             self.looked = now;
