@@ -21,6 +21,8 @@ pub struct Area {
     pub seen: usize,
     /// It is advised for huge pages from `seen` to here.
     pub advised: usize,
+    /// It was mapped at once, for long; others are what the program commits when it needs it.
+    pub heap: bool,
 }
 
 /// See the module.
@@ -47,6 +49,7 @@ impl Areas {
             end: 0,
             seen: 0,
             advised: 0,
+            heap: false,
         };
         Areas {
             all: [NOTHING; AREAS],
@@ -160,7 +163,7 @@ mod tests {
                         let range = at * HUGE..(at + len) * HUGE;
                         // Whatever was there is replaced.
                         areas.cut(&range);
-                        areas.add(Area { start: range.start, end: range.end, seen: range.start, advised: range.end });
+                        areas.add(Area { start: range.start, end: range.end, seen: range.start, advised: range.end, heap: false });
                         plain.extend(at..at + len);
                     }
                     Step::Cut(at, len) => {
@@ -187,6 +190,7 @@ mod tests {
             end: 16 * HUGE,
             seen: 0,
             advised: 0,
+            heap: true,
         });
         areas.cut(&(6 * HUGE..7 * HUGE));
         assert!(areas.hold(&(0..6 * HUGE)) && areas.hold(&(7 * HUGE..16 * HUGE)));

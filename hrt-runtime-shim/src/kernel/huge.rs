@@ -20,7 +20,7 @@ const MADV_POPULATE_WRITE: usize = 23;
 /// Nanoseconds of the thread's time that the small pages in a huge one's place would take; a huge one took 170,000 or 4,500,000.
 const SMALL: i64 = 850_000;
 /// Nanoseconds that may be lost, and that can be saved up against a loss.
-const ACCOUNT: core::ops::RangeInclusive<i64> = -6_000_000..=40_000_000;
+const ACCOUNT: core::ops::RangeInclusive<i64> = -3_000_000..=40_000_000;
 /// Nanoseconds for which a verdict holds.
 const HOLDS: u64 = 1_000_000_000;
 
@@ -62,15 +62,18 @@ pub fn refuse(range: Range<usize>) {
 
 /// Touches the huge page at `at`, which is mapped and new. False if huge pages have become dear.
 pub fn populate(at: usize) -> bool {
-    let took = touch(at);
-    let now = now();
-    TRIED.store(now, Ordering::Relaxed);
-    let gained = GAINED.load(Ordering::Relaxed) + SMALL - took;
+    TRIED.store(now(), Ordering::Relaxed);
+    settle(SMALL - touch(at))
+}
+
+/// Adds to the account what one has gained. False if it is overdrawn: then huge pages are dear.
+fn settle(gained: i64) -> bool {
+    let gained = GAINED.load(Ordering::Relaxed) + gained;
     let cheap = gained >= *ACCOUNT.start();
     // Next time, with nothing owed.
     let kept = if cheap { gained.min(*ACCOUNT.end()) } else { 0 };
     GAINED.store(kept, Ordering::Relaxed);
-    WAS_DEAR.store(if cheap { 0 } else { now }, Ordering::Relaxed);
+    WAS_DEAR.store(if cheap { 0 } else { now() }, Ordering::Relaxed);
     cheap
 }
 
@@ -226,7 +229,7 @@ pub fn warm(bytes: usize) -> usize {
 /// Huge pages that are tried at most.
 const MOST_TRIED: usize = 64;
 
-/// Touches so many huge pages, up to one that is dear, and gives them back; how many were cheap.
+/// Touches so many huge pages, up to one that is dear, which is a loss, and gives them back; how many were cheap.
 fn try_some(pages: usize) -> usize {
     if CONFINED.load(Ordering::Relaxed) {
         return 0;
@@ -244,9 +247,15 @@ fn try_some(pages: usize) -> usize {
         advise(at..at + size);
         let first = at.next_multiple_of(HUGE);
         // Those in use a moment ago come first.
-        let cheap = (0..pages)
-            .take_while(|i| touch(first + i * HUGE) < SMALL)
-            .count();
+        let mut cheap = 0;
+        while cheap < pages {
+            let took = touch(first + cheap * HUGE);
+            if took >= SMALL {
+                settle(SMALL - took);
+                break;
+            }
+            cheap += 1;
+        }
         raw::syscall4(nr::MUNMAP, at, size, 0, 0);
         cheap
     }

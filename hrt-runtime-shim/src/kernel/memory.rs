@@ -511,7 +511,7 @@ impl State {
     }
 
     /// Looks how far the program has come in its areas. Where it has used what was advised, as many huge pages more are advised as are
-    /// found to be cheap, up to twice what it has used so far.
+    /// found to be cheap: up to four times what it has used so far, where it has committed so much; half of it in a heap.
     fn look(&mut self) {
         self.decay();
         for area in self.areas.iter_mut() {
@@ -527,7 +527,12 @@ impl State {
             if at + HUGE > area.end || at < area.advised {
                 continue;
             }
-            let warm = huge::warm((area.end - at).min(self.used * 2));
+            let wanted = if area.heap {
+                self.used / 2
+            } else {
+                self.used * 4
+            };
+            let warm = huge::warm((area.end - at).min(wanted));
             let end = area.advised.max(at);
             area.advised = at + warm;
             huge::refuse(area.advised.min(end)..end);
@@ -760,7 +765,7 @@ fn own(range: Range<usize>, heap: bool) {
     };
     let first = (range.start + skipped).next_multiple_of(HUGE);
     let advised = match (wide, heap) {
-        (true, _) if used != 0 => first + huge::warm((range.end - first).min(used * 2)),
+        (true, _) if used != 0 => first + huge::warm((range.end - first).min(used * 4)),
         (false, _) if !huge::will_be_dear(range.len()) => range.end,
         (true, true) if !huge::dear() => range.end.min(first + HEAP),
         _ => first,
@@ -771,6 +776,7 @@ fn own(range: Range<usize>, heap: bool) {
         end: range.end,
         seen: first,
         advised,
+        heap,
     });
 }
 
