@@ -38,6 +38,10 @@ pub trait Linux {
     fn keep(&mut self, range: Range<usize>) -> bool;
     /// Makes kept memory as new; false if that cannot be.
     fn renew(&mut self, range: Range<usize>) -> bool;
+    /// True if more may be mapped than is asked for.
+    fn ahead(&self) -> bool {
+        true
+    }
 }
 
 /// How an extent is free.
@@ -175,7 +179,11 @@ impl Arena {
             return Some(taken.start);
         }
         let step = (self.asked / 4).clamp(*STEP.start(), *STEP.end());
-        let size = len.max(step).next_multiple_of(HUGE);
+        let size = if linux.ahead() {
+            len.max(step).next_multiple_of(HUGE)
+        } else {
+            len
+        };
         let at = self.grow(size, linux)?;
         self.counts.mapped += 1;
         linux.ready(at..at + len, at + size);
@@ -300,13 +308,18 @@ impl Arena {
         }
     }
 
+    /// True if all of `range` was given out by the arena, or mapped by the program in its place.
+    #[must_use]
+    pub fn gave(&self, range: &Range<usize>) -> bool {
+        let inside = |c: &Extent| c.start <= range.start && range.end <= c.end;
+        self.chunks[..self.chunks_used].iter().any(inside)
+            && !self.extents[..self.used].iter().any(|e| e.overlaps(range))
+    }
+
     /// The program unmaps `range`: true if its pages are kept, so that Linux is not to unmap them. All of it must have been given out
     /// by the arena. The caller says that it is still mapped as the arena did.
     pub fn keep(&mut self, range: &Range<usize>, linux: &mut impl Linux) -> bool {
-        let inside = |c: &Extent| c.start <= range.start && range.end <= c.end;
-        if !self.chunks[..self.chunks_used].iter().any(inside)
-            || self.extents[..self.used].iter().any(|e| e.overlaps(range))
-        {
+        if !self.gave(range) {
             return false;
         }
         let kept = linux.keep(range.clone());

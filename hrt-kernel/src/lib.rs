@@ -4,6 +4,7 @@
 //! The platforms and everything that executes instructions of its own choosing live in `hrt-runtime-shim`.
 #![cfg_attr(not(test), no_std)]
 
+pub mod areas;
 pub mod arena;
 pub mod bpf;
 pub mod calls;

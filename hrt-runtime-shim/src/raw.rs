@@ -98,6 +98,7 @@ pub mod map {
     pub const LOW: usize = 0x40; // MAP_32BIT
     pub const GROWSDOWN: usize = 0x100;
     pub const NORESERVE: usize = 0x4000;
+    pub const STACK: usize = 0x2_0000;
     pub const HUGETLB: usize = 0x4_0000;
     pub const FIXED_NOREPLACE: usize = 0x10_0000;
 }

@@ -7,6 +7,7 @@
         .set SYS_mmap, 9
         .set SYS_mprotect, 10
         .set SYS_munmap, 11
+        .set SYS_madvise, 28
         .set SYS_write, 1
         .set SYS_exit_group, 231
         .set AT_SECURE, 23
@@ -78,6 +79,12 @@ stub_entry:
         testq   %rax, %rax
         js      refused
         movq    %rax, %r13              /* r13: load address */
+
+        movq    %r13, %rdi              /* all of the image at once, not page by page; Linux before 5.14 refuses */
+        movl    P_image_size(%r12), %esi
+        movl    $23, %edx               /* MADV_POPULATE_WRITE */
+        movl    $SYS_madvise, %eax
+        syscall
 
         movq    %r13, %rdi
         movl    P_image_offset(%r12), %esi

@@ -328,7 +328,8 @@ fn mmap(args: &[usize; 6]) -> Next {
         return served(nr::MMAP, args);
     }
     // SAFETY: the program asked for it.
-    let r = unsafe { raw::syscall6(nr::MMAP, *args) };
+    let linux = |args: &[usize; 6]| unsafe { raw::syscall6(nr::MMAP, *args) };
+    let r = memory::serve(nr::MMAP, args, linux).unwrap_or_else(|| linux(args));
     if !raw::is_err(r) {
         modules::mapped(r as usize, len);
     }

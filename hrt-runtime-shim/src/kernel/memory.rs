@@ -9,7 +9,8 @@ use super::{budget, huge};
 use crate::raw::{self, errno, map, nr, prot};
 use core::cell::UnsafeCell;
 use core::ops::Range;
-use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use hrt_kernel::areas::{Area, Areas};
 use hrt_kernel::arena::{Arena, Counts, HUGE, Linux, PAGE, WARM};
 use hrt_kernel::settings::Memory;
 
@@ -23,10 +24,27 @@ const LARGE_PART: usize = 8;
 const KEPT_LEAST: usize = 32 * PAGE;
 /// Largest request that is populated ahead with small pages.
 const AHEAD_MOST: usize = 2 * HUGE;
+/// Mappings of the program's own from this size on get small pages at their beginning: a sixteenth, at most [`BEGINNING`]; of a heap an
+/// eighth, at most twice that. A program that uses no more than that is a small one.
+const WIDE: usize = 16 * HUGE;
+const BEGINNING: usize = 8 * HUGE;
+/// Cycles between looks at how far the program has come in them.
+const LOOK: u64 = 1 << 20;
+/// Bytes of a heap that is mapped at once (MAP_NORESERVE) that are advised before anything is known of it: it may be used without a further
+/// call.
+const HEAP: usize = 16 * HUGE;
+/// Bytes that it is seen to have gone on at most, in one look.
+const MOST_SEEN: usize = 64 * HUGE;
+/// Bytes that a program must give up at once (MADV_DONTNEED) for its pages to be made zero instead.
+const GIVEN_UP: usize = 256 << 10;
 /// Cycles of the time stamp after which half of what is kept is given back: about a second.
 const DECAY: u64 = 1 << 31;
 /// Where MAP_32BIT maps (mmap(2)); below it the heap of a program at a fixed address grows.
 const LOW: Range<usize> = 1 << 30..1 << 31;
+/// Bytes of threads' stacks that are kept at most, touched or not.
+const STACKS_MOST: usize = 128 << 20;
+/// Ranges that are remembered as given up and made zero.
+const ZEROED: usize = 8;
 /// Ranges of a chunk that are remembered as changed by the program.
 const CHANGED: usize = 64;
 
@@ -41,23 +59,34 @@ struct Heap {
 
 struct State {
     /// By the rights and the place of their mappings, see [`Real::of`].
-    arenas: [Arena; 4],
+    arenas: [Arena; ARENAS],
     heap: Heap,
     /// What of the arenas is not mapped any more as the arena did it; the first `changed_used`.
     changed: [Range<usize>; CHANGED],
     changed_used: usize,
     /// What each arena has given last.
-    last: [Range<usize>; 4],
+    last: [Range<usize>; ARENAS],
     /// When kept memory was last looked at, by the time stamp.
     looked: u64,
+    areas: Areas,
+    /// Bytes that the program was seen to use in areas.
+    used: usize,
+    /// What the program has given up a short while ago, and still has, made zero.
+    zeroed: [Range<usize>; ZEROED],
+    /// How often that was done.
+    zeroes: u64,
 }
+
+const ARENAS: usize = 5;
+/// The arena of threads' stacks, in which the program changes the rights itself.
+const STACKS: usize = 4;
 
 struct Shared(UnsafeCell<State>);
 // SAFETY: used only under the slots' lock: see `state`.
 unsafe impl Sync for Shared {}
 
 static STATE: Shared = Shared(UnsafeCell::new(State {
-    arenas: [const { Arena::new() }; 4],
+    arenas: [const { Arena::new() }; ARENAS],
     heap: Heap {
         start: 0,
         end: 0,
@@ -66,14 +95,24 @@ static STATE: Shared = Shared(UnsafeCell::new(State {
     },
     changed: [const { 0..0 }; CHANGED],
     changed_used: 0,
-    last: [const { 0..0 }; 4],
+    last: [const { 0..0 }; ARENAS],
     looked: 0,
+    areas: Areas::new(),
+    used: 0,
+    zeroed: [const { 0..0 }; ZEROED],
+    zeroes: 0,
 }));
 
 const OFF: u8 = 0;
 const ARENA: u8 = 1;
 const KEEP: u8 = 2;
 static MODE: AtomicU8 = AtomicU8::new(OFF);
+
+/// When the areas were last looked at, by the time stamp.
+static SAMPLED: AtomicU64 = AtomicU64::new(0);
+
+/// There is something to look at once in a while: areas, or memory to give back.
+static WATCHED: AtomicBool = AtomicBool::new(false);
 
 /// Bytes that the program has unmapped and the kernel has not.
 pub static KEPT: AtomicUsize = AtomicUsize::new(0);
@@ -101,7 +140,11 @@ impl core::ops::DerefMut for Held {
 impl Drop for Held {
     fn drop(&mut self) {
         let kept = self.state.arenas.iter().map(|arena| arena.counts().kept);
-        KEPT.store(kept.sum(), Ordering::Relaxed);
+        let kept = kept.sum();
+        KEPT.store(kept, Ordering::Relaxed);
+        let zeroed = self.state.zeroed.iter().any(|z| !z.is_empty());
+        let watched = kept != 0 || zeroed || !self.state.areas.is_empty();
+        WATCHED.store(watched, Ordering::Relaxed);
     }
 }
 
@@ -153,19 +196,22 @@ pub fn after_fork() {
     let mut s = state();
     s.arenas.iter_mut().for_each(Arena::recount);
     s.heap.local = 0;
+    s.zeroes = 0;
 }
 
-/// What was done for the program: by the arenas, and calls of brk(2) that the kernel served.
+/// What was done for the program: by the arenas, calls of brk(2) that the kernel served, and how often memory was made zero that it gave up.
 #[must_use]
-pub fn counts() -> (Counts, u64) {
+pub fn counts() -> (Counts, u64, u64) {
     let s = state();
-    (s.counts(), s.heap.local)
+    (s.counts(), s.heap.local, s.zeroes)
 }
 
 /// Linux, as an arena asks it.
 struct Real {
     /// In [`LOW`].
     low: bool,
+    /// For stacks.
+    stacks: bool,
     /// Rights of the mappings.
     rights: usize,
     /// What was given to the program last.
@@ -175,23 +221,29 @@ struct Real {
 impl Real {
     /// For the arena of this place in [`State::arenas`].
     fn of(i: usize) -> Self {
+        let stacks = i == STACKS;
+        let code = if i & 2 != 0 { prot::EXEC } else { 0 };
         Real {
             low: i & 1 != 0,
-            rights: READ_WRITE | if i & 2 != 0 { prot::EXEC } else { 0 },
+            stacks,
+            rights: if stacks { 0 } else { READ_WRITE | code },
             last: 0..0,
         }
     }
 
     /// The place of the arena for mappings of this kind with these rights, if there is one.
     fn place(rights: usize, kind: usize) -> Option<usize> {
-        (0..4).find(|i| {
+        (0..ARENAS).find(|i| {
             let real = Real::of(*i);
             real.rights == rights && kind == real.kind()
         })
     }
 
     fn kind(&self) -> usize {
-        map::PRIVATE | map::ANONYMOUS | if self.low { map::LOW } else { 0 }
+        map::PRIVATE
+            | map::ANONYMOUS
+            | if self.low { map::LOW } else { 0 }
+            | if self.stacks { map::STACK } else { 0 }
     }
 
     fn mmap(&self, at: usize, len: usize, kind: usize) -> Option<usize> {
@@ -244,15 +296,19 @@ impl Linux for Real {
                 }
                 at
             }
+            None if self.stacks => self.mmap(0, len, 0)?,
             None => self.aligned(len)?,
         };
-        if !huge::dear() {
+        if !self.stacks && !huge::dear() {
             huge::advise(at..at + len);
         }
         Some(at)
     }
 
     fn ready(&mut self, range: Range<usize>, end: usize) {
+        if self.stacks {
+            return;
+        }
         let filled = huge::filled(&self.last);
         if huge::dear() {
             if filled && range.len() <= AHEAD_MOST {
@@ -275,16 +331,28 @@ impl Linux for Real {
     }
 
     fn keep(&mut self, range: Range<usize>) -> bool {
+        if self.stacks {
+            return self.protect(range.clone(), READ_WRITE)
+                && huge::wipe_stack(&range)
+                && self.protect(range, 0);
+        }
         mode() == KEEP || self.protect(range, 0)
     }
 
     fn renew(&mut self, range: Range<usize>) -> bool {
+        if self.stacks {
+            return true;
+        }
         if mode() != KEEP && !self.protect(range.clone(), self.rights) {
             return false;
         }
         // SAFETY: kept memory is mapped to write again, and nobody's.
         unsafe { core::ptr::write_bytes(range.start as *mut u8, 0, range.len()) };
         true
+    }
+
+    fn ahead(&self) -> bool {
+        !self.stacks
     }
 }
 
@@ -324,33 +392,37 @@ impl State {
     /// True if what an arena has given of `range` was mapped with these rights.
     fn has_rights(&self, range: &Range<usize>, rights: usize) -> bool {
         let mut all = self.arenas.iter().enumerate();
-        all.all(|(i, arena)| !arena.overlaps(range) || Real::of(i).rights == rights)
+        all.all(|(i, arena)| i == STACKS || !arena.overlaps(range) || Real::of(i).rights == rights)
     }
 
     /// What the arena has given of `range` is no more plain memory.
     fn change(&mut self, range: &Range<usize>) {
-        if !self.touches(range) {
+        self.areas.cut(range);
+        let same = |c: &Range<usize>| c.start <= range.start && range.end <= c.end;
+        if self.changed[..self.changed_used].iter().any(same) || !self.touches(range) {
             return;
         }
         let used = &mut self.changed_used;
-        let same = |c: &Range<usize>| c.start <= range.start && range.end <= c.end;
-        if self.changed[..*used].iter().any(same) {
-            return;
-        }
         if *used == CHANGED {
-            // There is no telling any more.
-            self.changed[0] = 0..usize::MAX;
-            *used = 1;
+            self.change_all();
             return;
         }
         self.changed[*used] = range.clone();
         *used += 1;
     }
 
+    /// There is no telling any more.
+    fn change_all(&mut self) {
+        self.areas = Areas::new();
+        self.changed[0] = 0..usize::MAX;
+        self.changed_used = 1;
+    }
+
     fn unmapped(&mut self, range: &Range<usize>) {
         for (arena, mut linux) in self.arenas() {
             arena.unmapped(range, &mut linux);
         }
+        self.areas.cut(range);
         // What is mapped there next is as the arena maps it.
         let mut i = 0;
         while i < self.changed_used {
@@ -377,24 +449,108 @@ impl State {
             .any(|(arena, mut linux)| arena.keep(range, &mut linux));
         if kept {
             let most = KEPT_MOST
-                .min(self.counts().chunks / 4)
+                .min(
+                    self.arenas[..STACKS]
+                        .iter()
+                        .map(|a| a.counts().chunks)
+                        .sum::<usize>()
+                        / 4,
+                )
                 .min(budget::bytes() / KEPT_PART);
-            self.trim(|_| most);
+            self.trim(|stacks, _| if stacks { STACKS_MOST } else { most });
         }
         kept
     }
 
-    /// Unmaps kept memory if the program is about to find some in `range`.
-    fn show(&mut self, range: &Range<usize>) {
-        if self.arenas.iter().any(|arena| arena.keeps(range)) {
-            self.trim(|_| 0);
+    /// True if `range` is plain memory of the program's own that it can read and write.
+    fn plain(&self, range: &Range<usize>) -> bool {
+        let overlaps = |c: &Range<usize>| c.start < range.end && range.start < c.end;
+        self.areas.hold(range)
+            || (self.arenas[..STACKS].iter().any(|arena| arena.gave(range))
+                && !self.changed[..self.changed_used].iter().any(overlaps))
+    }
+
+    /// The program gives up the content of `range`: true if that was done by making it zero. A program that gives up so much at once, having
+    /// used it, is a collector that will use it again, and to fault it in anew takes ten times as long. Linux may still take the pages when
+    /// it needs memory (MADV_FREE), and gets those that are not used again soon.
+    fn make_zero(&mut self, range: &Range<usize>) -> bool {
+        if range.len() < GIVEN_UP || !self.plain(range) {
+            return false;
+        }
+        let apart = |z: &Range<usize>| z.end <= range.start || range.end <= z.start;
+        let held: usize = self
+            .zeroed
+            .iter()
+            .filter(|z| apart(z))
+            .map(Range::len)
+            .sum();
+        let place = self.zeroed.iter().position(|z| z.is_empty() || !apart(z));
+        let Some(place) = place.filter(|_| held + range.len() <= budget::bytes() / KEPT_PART)
+        else {
+            return false;
+        };
+        let done = huge::zero(range);
+        if done {
+            for z in self.zeroed.iter_mut().filter(|z| !apart(z)) {
+                *z = 0..0;
+            }
+            self.zeroed[place] = range.clone();
+            self.zeroes += 1;
+        }
+        done
+    }
+
+    /// Gives what was made zero and is not in use again to Linux.
+    fn give_up(&mut self) {
+        for i in 0..ZEROED {
+            let range = core::mem::replace(&mut self.zeroed[i], 0..0);
+            if !range.is_empty() && self.plain(&range) && huge::looks_unused(&range) {
+                huge::reclaim(&range);
+            }
         }
     }
 
-    /// Gives kept memory back: of each arena's, all but what `left` says.
-    fn trim(&mut self, left: impl Fn(usize) -> usize) {
+    /// Looks how far the program has come in its areas. Where it has used what was advised, as many huge pages more are advised as are
+    /// found to be cheap: up to four times what it has used so far, where it has committed so much; half of it in a heap.
+    fn look(&mut self) {
+        self.decay();
+        for area in self.areas.iter_mut() {
+            let mut at = area.seen;
+            while at + HUGE <= area.end && at - area.seen < MOST_SEEN && huge::resident(at) {
+                at += HUGE;
+            }
+            if at == area.seen {
+                continue;
+            }
+            self.used += at - area.seen;
+            area.seen = at;
+            if at + HUGE > area.end || at < area.advised {
+                continue;
+            }
+            let wanted = if area.heap {
+                self.used / 2
+            } else {
+                self.used * 4
+            };
+            let warm = huge::warm((area.end - at).min(wanted));
+            let end = area.advised.max(at);
+            area.advised = at + warm;
+            huge::refuse(area.advised.min(end)..end);
+            huge::advise(at..area.advised);
+        }
+    }
+
+    /// Unmaps kept memory if the program is about to find some in `range`.
+    fn show(&mut self, range: &Range<usize>) {
+        if KEPT.load(Ordering::Relaxed) != 0 && self.arenas.iter().any(|arena| arena.keeps(range)) {
+            self.trim(|_, _| 0);
+        }
+    }
+
+    /// Gives kept memory back: of each arena's, all but what `left` says, which is told if it is that of stacks.
+    fn trim(&mut self, left: impl Fn(bool, usize) -> usize) {
         for (arena, mut linux) in self.arenas() {
-            arena.trim(left(arena.counts().kept), &mut linux);
+            arena.trim(left(linux.stacks, arena.counts().kept), &mut linux);
         }
     }
 
@@ -417,7 +573,8 @@ impl State {
         let now = unsafe { core::arch::x86_64::_rdtsc() };
         if now.wrapping_sub(self.looked) > DECAY {
             if self.looked != 0 {
-                self.trim(|kept| if kept < KEPT_LEAST { 0 } else { kept / 2 });
+                self.trim(|_, kept| if kept < KEPT_LEAST { 0 } else { kept / 2 });
+                self.give_up();
             }
             self.looked = now;
         }
@@ -450,19 +607,28 @@ pub fn serve(
         return None;
     }
     let [a0, a1, a2, ..] = *args;
+    if WATCHED.load(Ordering::Relaxed) {
+        // SAFETY: reads a counter.
+        let now = unsafe { core::arch::x86_64::_rdtsc() };
+        if now.wrapping_sub(SAMPLED.load(Ordering::Relaxed)) > LOOK {
+            SAMPLED.store(now, Ordering::Relaxed);
+            state().look();
+        }
+    }
     match number {
         nr::MMAP => mmap(args, linux),
         nr::MUNMAP => {
             let range = pages(a0, a1)?;
             {
                 let mut s = state();
-                s.decay();
                 if !s.touches(&range) {
+                    s.areas.cut(&range);
                     return None;
                 }
                 if s.keep(&range) {
                     return Some(0);
                 }
+                s.change(&range);
             }
             let r = linux(args);
             if r == 0 {
@@ -483,22 +649,40 @@ pub fn serve(
             let range = pages(a0, a1)?;
             let mut s = state();
             s.show(&range);
-            if !match number {
-                nr::MPROTECT => s.has_rights(&range, a2),
-                nr::MADVISE => HARMLESS.contains(&a2),
-                _ => matches!(number, nr::MINCORE | nr::MSYNC),
-            } {
-                s.change(&range);
+            match number {
+                nr::MPROTECT => {
+                    if a2 & READ_WRITE != READ_WRITE {
+                        s.areas.cut(&range);
+                    }
+                    if !s.has_rights(&range, a2) {
+                        s.change(&range);
+                    }
+                }
+                nr::MADVISE if a2 == huge::MADV_DONTNEED => {
+                    if s.make_zero(&range) {
+                        return Some(0);
+                    }
+                }
+                nr::MADVISE if HARMLESS.contains(&a2) => {}
+                nr::MINCORE | nr::MSYNC => {}
+                _ => s.change(&range),
             }
             None
         }
-        nr::SHMAT if a1 != 0 => {
+        nr::SHMAT => {
             // How long it is, Linux knows.
+            if a1 != 0 {
+                let mut s = state();
+                s.release();
+                s.change_all();
+                return None;
+            }
+            let r = linux(args);
             let mut s = state();
-            s.release();
-            s.changed_used = 1;
-            s.changed[0] = 0..usize::MAX;
-            None
+            if !raw::is_err(r) && s.touches(&(r as usize..r as usize + PAGE)) {
+                s.change_all();
+            }
+            Some(r)
         }
         nr::MLOCKALL | nr::USERFAULTFD => {
             retire();
@@ -547,16 +731,53 @@ fn mmap(args: &[usize; 6], mut linux: impl FnMut(&[usize; 6]) -> isize) -> Optio
         state().claim(&pages(addr & !(PAGE - 1), len)?, replaces);
     }
     let r = patient(|| linux(args));
-    if !raw::is_err(r)
-        && rights & READ_WRITE == READ_WRITE
-        && flags & (KIND | map::NORESERVE | map::GROWSDOWN | map::HUGETLB) == KIND
-        && len >= HUGE
+    if raw::is_err(r) {
+        return Some(r);
+    }
+    let range = pages(r as usize, len)?;
+    // Where Linux has chosen it may be a hole of the arena's.
+    state().change(&range);
+    if rights & READ_WRITE == READ_WRITE
+        && flags & (KIND | map::LOW | map::GROWSDOWN | map::HUGETLB) == KIND
+        && len
+            >= if flags & map::NORESERVE == 0 {
+                HUGE
+            } else {
+                WIDE
+            }
         && len <= budget::bytes() / LARGE_PART
-        && !huge::will_be_dear(len)
     {
-        huge::advise(pages(r as usize, len)?);
+        own(range, flags & map::NORESERVE != 0);
     }
     Some(r)
+}
+
+/// The program has mapped memory at a place of its own; `heap`: without reserve.
+fn own(range: Range<usize>, heap: bool) {
+    let wide = range.len() >= WIDE;
+    let part = 1 + usize::from(heap);
+    // Who was seen to use much goes on.
+    let used = state().used;
+    let skipped = if wide && used == 0 {
+        (BEGINNING * part).min(range.len() / 16 * part)
+    } else {
+        0
+    };
+    let first = (range.start + skipped).next_multiple_of(HUGE);
+    let advised = match (wide, heap) {
+        (true, _) if used != 0 => first + huge::warm((range.end - first).min(used * 4)),
+        (false, _) if !huge::will_be_dear(range.len()) => range.end,
+        (true, true) if !huge::dear() => range.end.min(first + HEAP),
+        _ => first,
+    };
+    huge::advise(first..advised);
+    state().areas.add(Area {
+        start: range.start,
+        end: range.end,
+        seen: first,
+        advised,
+        heap,
+    });
 }
 
 fn mremap(args: &[usize; 6], mut linux: impl FnMut(&[usize; 6]) -> isize) -> Option<isize> {
@@ -573,17 +794,24 @@ fn mremap(args: &[usize; 6], mut linux: impl FnMut(&[usize; 6]) -> isize) -> Opt
             // It may grow where it is.
             s.claim(&(from.end..to.end), false);
         }
-        if !s.touches(&from) {
-            return None;
-        }
         s.show(&from);
+        s.areas.cut(&from);
     }
     let r = patient(|| linux(args));
-    if !raw::is_err(r) && flags & DONTUNMAP == 0 {
-        if r as usize != old {
-            state().unmapped(&from);
-        } else if to.end < from.end {
-            state().unmapped(&(to.end..from.end));
+    if !raw::is_err(r) {
+        let mut s = state();
+        if r as usize == old {
+            if to.end < from.end {
+                s.unmapped(&(to.end..from.end));
+            }
+        } else {
+            // Linux may have chosen a hole of the arena's.
+            if let Some(range) = pages(r as usize, new_len) {
+                s.change(&range);
+            }
+            if flags & DONTUNMAP == 0 {
+                s.unmapped(&from);
+            }
         }
     }
     Some(r)

@@ -257,10 +257,10 @@ fn json_report(t: &Totals, out: &mut Line<131072>, pid: u32) {
             "\"exits\":{exits},\"faults\":{faults},\"channel\":{channel},\"guest\":{{\"protections\":{protections},\"faults\":{segv},\"returns\":{returns}}},"
         );
     }
-    let (memory, heap) = super::memory::counts();
+    let (memory, heap, zeroes) = super::memory::counts();
     let _ = write!(
         out,
-        "\"memory\":{{\"local\":{},\"mapped\":{},\"keeps\":{},\"heap_local\":{heap},\"chunk_bytes\":{},\"kept_bytes\":{}}},",
+        "\"memory\":{{\"local\":{},\"mapped\":{},\"keeps\":{},\"zeroes\":{zeroes},\"heap_local\":{heap},\"chunk_bytes\":{},\"kept_bytes\":{}}},",
         memory.local, memory.mapped, memory.keeps, memory.chunks, memory.kept,
     );
     let created = threads::CREATED.load(Ordering::Relaxed);
@@ -323,11 +323,11 @@ fn text_report(t: &Totals, out: &mut Line<131072>, pid: u32) {
             );
         }
     }
-    let (memory, heap) = super::memory::counts();
+    let (memory, heap, zeroes) = super::memory::counts();
     if memory.chunks + heap as usize != 0 {
         let _ = writeln!(
             out,
-            "  mappings      {:>10}  made locally, {} by Linux in {} KiB; {} kept at munmap; brk {heap} times local",
+            "  mappings      {:>10}  made locally, {} by Linux in {} KiB; {} kept at munmap; {zeroes} made zero at madvise; brk {heap} times local",
             memory.local,
             memory.mapped,
             memory.chunks >> 10,

@@ -177,14 +177,15 @@ impl Added<'_> {
     }
 }
 
-/// An image's page faults for anonymous memory by where that lies: the heap, anywhere, or where the program wants it. What was asked
-/// for first has them, the rest is the last one's.
-fn where_touched(image: &Image) -> [u64; 3] {
+/// An image's page faults for anonymous memory by where that lies: the heap, anywhere, in wide mappings of the program's, or elsewhere
+/// where the program wants it. What is named first has them, as far as it was asked for; the rest is the last one's.
+fn where_touched(image: &Image) -> [u64; 4] {
     let pages = |bytes: u64| bytes / super::proc::PAGE;
     let all = image.anonymous_faults;
     let heap = pages(image.memory.brk.bytes).min(all);
     let anywhere = pages(image.memory.mmap_anonymous.bytes).min(all - heap);
-    [heap, anywhere, all - heap - anywhere]
+    let wide = pages(image.memory.mmap_wide.bytes).min(all - heap - anywhere);
+    [heap, anywhere, wide, all - heap - anywhere - wide]
 }
 
 /// Predicts for what `image` did. `file_faults` are the page faults that were not for anonymous memory, where they are known
@@ -228,18 +229,24 @@ pub fn predict(
     terms.push(("threads", image.threads, added.net("thread")?));
     terms.push(("forks", image.forks, added.net("fork")?));
     terms.push(("vforks", image.vforks, added.net("spawn")?));
-    let [heap, anywhere, placed] = where_touched(image);
+    let [heap, anywhere, wide, placed] = where_touched(image);
     terms.push((
         "first touches of the heap",
         heap,
         added.less_calls("heap", "brk", 1.0 / HEAP_PAGES)?,
     ));
     terms.push(("first touches, memory anywhere", anywhere, added.touch()?));
-    terms.push((
-        "first touches, placed memory",
-        placed,
-        added.less_calls("placed", "mmap", 1.0 / PLACED_PAGES)?,
-    ));
+    let elsewhere = added.less_calls("placed", "mmap", 1.0 / PLACED_PAGES)?;
+    // The beginning gets small pages, the rest huge ones as far as they are cheap at that moment: that is not known before.
+    terms.push(("first touches, wide mappings", wide, {
+        let touch = added.touch()?;
+        let mid = (touch.mid + elsewhere.mid) / 2.0;
+        Range {
+            mid,
+            ..touch.with(elsewhere)
+        }
+    }));
+    terms.push(("first touches, placed memory", placed, elsewhere));
     if let Some(n) = file_faults {
         terms.push(("page faults of files", n, added.of("file")?));
     }
@@ -424,7 +431,8 @@ mod tests {
         };
         image.memory.mmap_anonymous.bytes = 800 << 12;
         image.memory.brk.bytes = 150 << 12;
-        assert_eq!(where_touched(&image), [150, 800, 50]);
+        image.memory.mmap_wide.bytes = 20 << 12;
+        assert_eq!(where_touched(&image), [150, 800, 20, 30]);
         let p = predict(&image, None, None, c).expect("complete");
         assert_eq!(p.memory_could_save, None);
         assert!(p.added.mid < -600e-6 && p.elapsed.is_none());

@@ -190,6 +190,7 @@ fn image_text(f: &mut fmt::Formatter<'_>, image: &Image) -> fmt::Result {
     for (name, s) in [
         ("anonymous mmap", m.mmap_anonymous),
         ("placed", m.mmap_placed),
+        ("wide", m.mmap_wide),
         ("reserved", m.mmap_reserved),
         ("other mmap", m.mmap_other),
         ("munmap", m.munmap),

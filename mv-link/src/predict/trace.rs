@@ -3,6 +3,7 @@
 use super::proc::{self, PAGE};
 use super::report::Usage;
 use super::sys::{self, Call, Pid, Stop};
+use hrt_kernel::arena::LARGEST;
 use hrt_kernel::sites;
 use serde::Serialize;
 use std::cell::RefCell;
@@ -17,6 +18,8 @@ const ARCH_X86_64: u32 = 0xc000_003e;
 const AT_ENTRY: u64 = 9;
 /// Bytes of a huge page.
 const HUGE: u64 = 2 << 20;
+/// From how many bytes on a mapping at a place of the program's own is one that the HRT kernel watches (`kernel/memory.rs`).
+const WIDE: u64 = 16 * HUGE;
 /// `int3`.
 const BREAKPOINT: u64 = 0xcc;
 
@@ -56,6 +59,8 @@ pub struct Memory {
     pub mmap_anonymous: Sized,
     /// mmap of less of it at an address that the program has a say in.
     pub mmap_placed: Sized,
+    /// mmap of much of it, where the program wants it or as one heap.
+    pub mmap_wide: Sized,
     /// mmap of addresses only: private anonymous memory that may not be accessed.
     pub mmap_reserved: Sized,
     /// mmap of anything else.
@@ -527,6 +532,12 @@ fn memory(pid: Pid, process: &mut Process, image: &mut Image, number: u64, args:
                 let fixed = libc::MAP_FIXED | libc::MAP_FIXED_NOREPLACE | libc::MAP_32BIT;
                 if args[2] as i32 == libc::PROT_NONE {
                     m.mmap_reserved.add(args[1]);
+                } else if args[1] >= WIDE
+                    && (args[0] != 0
+                        || flags & (fixed | libc::MAP_NORESERVE) != 0
+                        || args[1] > LARGEST as u64)
+                {
+                    m.mmap_wide.add(args[1]);
                 } else if args[1] < HUGE && (args[0] != 0 || flags & fixed != 0) {
                     m.mmap_placed.add(args[1]);
                 } else {
