@@ -685,6 +685,8 @@ impl Vcpu {
             let page = &mut *self.tss.get();
             (page[SAVED], page[ERROR_CODE]) = (NO_ERROR_CODE, NO_ERROR_CODE);
         }
+        // One that has been put off is looked for whenever the guest's kernel goes back to the program.
+        self.stop_guest(self.signals.pending.load(Ordering::Acquire) != 0);
         // KVM does not enter a guest that is at no possible address; the gate's `iretq` makes an exception of it.
         if self.level && canonical(self.regs.rip) {
             run.regs = self.regs;
@@ -749,7 +751,6 @@ impl Vcpu {
                 }
                 self.die("KVM_RUN fails", r);
             }
-            self.stop_guest(false);
             return match (run.exit_reason, run.size, run.port) {
                 (exit::IO, ..) if !in_gate(run.regs.rip) => self.refuse_port(),
                 (exit::IO, 4, port::BOUNDARY) => {
