@@ -257,9 +257,11 @@ fn mediate(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6], own: b
         },
         nr::RT_SIGACTION => signals::sigaction(a0, a1, a2, a3),
         nr::RT_SIGPROCMASK => {
+            // The old mask may take the new one's place.
+            let set = (a1 != 0 && local::on()).then(|| user::get(a1)).flatten();
             let r = served(v, number, args);
             if r == 0 && a1 != 0 {
-                local::mask_changed(b, a0, user::get(a1));
+                local::mask_changed(b, a0, set);
                 if !own {
                     signals::mask_changed(b);
                 }

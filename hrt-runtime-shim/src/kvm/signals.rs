@@ -440,15 +440,16 @@ pub fn sigaction(sig: usize, new: usize, old: usize, size: usize) -> isize {
             0
         };
     }
-    if new != 0 {
-        local::action_changes(sig);
-    }
     let new = if new == 0 {
         core::ptr::null()
     } else {
         &raw const told
     };
     let r = raw_sigaction(sig, new, &raw mut previous);
+    if !new.is_null() {
+        // Afterwards: what has been learned before that is the old one.
+        local::action_changes(sig);
+    }
     if r == 0 && old != 0 && !user::put(old, &actions::unwrap(&previous)) {
         return raw::err(errno::EFAULT);
     }

@@ -12,7 +12,7 @@ use super::wire::{
     request,
 };
 use crate::kernel::block::{BLOCK_SIZE, Block, KERNEL_STACK, SIGNAL_STACK};
-use crate::kernel::{IMAGE, IMAGE_SIZE, observe, user};
+use crate::kernel::{self, IMAGE, IMAGE_SIZE, observe, user};
 use crate::raw::{self, errno, nr};
 use crate::report;
 use core::arch::x86_64::CpuidResult;
@@ -233,11 +233,11 @@ fn in_gate(rip: u64) -> bool {
 pub fn in_kernel(regs: &Regs) -> bool {
     let rip = regs.rip as usize;
     let image = IMAGE.load(Ordering::Relaxed);
-    let holds = |at: usize| (image..image + IMAGE_SIZE.load(Ordering::Relaxed)).contains(&at);
-    if rip < ALIAS {
-        holds(rip) && regs.rsp as usize >= ALIAS
+    if rip >= ALIAS {
+        (image..image + IMAGE_SIZE.load(Ordering::Relaxed)).contains(&(rip - ALIAS))
     } else {
-        holds(rip - ALIAS)
+        // Call slots, which the program enters with any stack pointer, are elsewhere.
+        regs.rsp as usize >= ALIAS && kernel::constant().contains(&rip)
     }
 }
 

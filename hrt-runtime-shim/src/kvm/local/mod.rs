@@ -248,7 +248,7 @@ pub fn mask_changed(b: *mut Block, how: usize, set: Option<u64>) {
         return;
     }
     let mask = match (how, set) {
-        (_, None) => return,
+        (_, None) => return mask_is(b, None),
         (raw::SIG_BLOCK, Some(set)) => d.real | set,
         (raw::SIG_UNBLOCK, Some(set)) => d.real & !set,
         (_, Some(set)) => set,
