@@ -49,6 +49,8 @@ pub struct Vcpu {
     pub fault: u64,
     /// Program counter for which page faults are served one page at a time, because Linux refused an access there; 0: none.
     pub careful: u64,
+    /// How often Linux refused an access there.
+    pub refusals: u32,
 }
 
 const _: () = assert!(SIGNAL_STACK + size_of::<Vcpu>() <= KERNEL_STACK);

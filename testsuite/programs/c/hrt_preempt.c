@@ -1,7 +1,7 @@
 //@ variants: dynamic-pie static
 //@ flags: -pthread
 //@ limit: 120
-//@ stats: kernel_threads.preempted >= 10000
+//@ stats: kernel_threads.preempted >= 5000
 // Kernel threads that compute are preempted, on one processor: all registers are kept, at any instruction, with libc (HRT_THREAD_TLS) and without (HRT_THREAD_PREEMPT).
 #define _GNU_SOURCE
 #include "hrt_check.h"
