@@ -46,8 +46,8 @@ pub fn call(b: *mut Block, v: &mut Vcpu, args: &[usize; 6]) -> isize {
         },
         op::UNMERGE => {
             let end = a1.saturating_add(a2).min(paging::USER_END);
-            local::settle(a1 & !(PAGE - 1), end.saturating_add(PAGE - 1));
-            v.unmap(a1 & !(PAGE - 1), end.saturating_add(PAGE - 1) & !(PAGE - 1));
+            let (start, end) = (a1 & !(PAGE - 1), end.saturating_add(PAGE - 1) & !(PAGE - 1));
+            local::without_lazy(start, end, || v.unmap(start, end));
             0
         }
         op::SERVER => {

@@ -346,6 +346,5 @@ pub fn refused(v: &mut Vcpu) {
         v.die("Linux refuses an access again and again", 14);
     }
     v.careful = v.regs.rip;
-    local::settle(0, USER_END);
-    v.unmap(0, USER_END);
+    local::without_lazy(0, USER_END, || v.unmap(0, USER_END));
 }

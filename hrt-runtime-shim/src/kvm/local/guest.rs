@@ -108,6 +108,9 @@ fn protect(from: usize, len: usize, rights: usize) -> bool {
     let Some(_held) = paging::hold() else {
         return false;
     };
+    if rights != READ_WRITE && super::paused() {
+        return false;
+    }
     // SAFETY: entries of the guest's tables, at their alias, held still.
     let ours = entries(
         from,

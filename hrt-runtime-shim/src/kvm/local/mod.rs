@@ -91,6 +91,8 @@ const MOST_CALLS: u64 = 16384;
 struct Guest {
     /// 1 if anything is served in the guest.
     on: AtomicU32,
+    /// While it is not 0, no entry becomes lazy.
+    paused: AtomicU32,
     /// 1 if calls are counted.
     counting: AtomicU32,
     /// The components of the vector state.
@@ -126,6 +128,7 @@ const _: () = assert!(size_of::<Guest>() == PAGE);
 
 static GUEST: Guest = Guest {
     on: AtomicU32::new(0),
+    paused: AtomicU32::new(0),
     counting: AtomicU32::new(0),
     xcr0: AtomicU64::new(0),
     state_size: AtomicUsize::new(0),
@@ -292,6 +295,21 @@ pub fn settle(from: usize, to: usize) {
     }
 }
 
+/// Does `f`, which removes entries of `from..to`, while none of them is lazy.
+pub fn without_lazy(from: usize, to: usize, f: impl FnOnce()) {
+    paging::with_tables(|| {
+        GUEST.paused.fetch_add(1, Ordering::Relaxed);
+        settle_held(from, to);
+    });
+    f();
+    paging::with_tables(|| GUEST.paused.fetch_sub(1, Ordering::Relaxed));
+}
+
+/// True while no entry may become lazy. The tables must be held.
+fn paused() -> bool {
+    GUEST.paused.load(Ordering::Relaxed) != 0
+}
+
 /// Faults served in the guest by which being lazy pays, each time that Linux has to be told in the end.
 const WORTH: u64 = 64;
 /// mprotect(2) calls that go to Linux after it has not paid, at most.
@@ -373,6 +391,9 @@ pub fn restrict(from: usize, len: usize, rights: usize) -> bool {
     }
     forbid_server();
     let done = paging::with_tables(|| {
+        if paused() {
+            return false;
+        }
         guest::note(from..to);
         GUEST.calls.fetch_add(1, Ordering::Relaxed);
         if rights == 0 {
@@ -523,7 +544,8 @@ fn fill(from: usize, to: usize) -> bool {
             let adopted = paging::adopt_pages(at, end, m.since, || {
                 guest::note(at..end);
                 // SAFETY: private memory; the guest's tables go on forbidding what Linux allows now.
-                unsafe { raw::syscall4(nr::MPROTECT, at, end - at, READ_WRITE, 0) == 0 }
+                !paused()
+                    && unsafe { raw::syscall4(nr::MPROTECT, at, end - at, READ_WRITE, 0) == 0 }
             });
             if !adopted {
                 return false;
