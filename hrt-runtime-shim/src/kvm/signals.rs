@@ -510,9 +510,11 @@ pub fn remask(b: *mut Block, v: &mut Vcpu, mask: u64) -> Option<u64> {
     // It has come too early.
     s.pending.store(0, Ordering::Relaxed);
     v.stop(false);
-    const SI_TIMER: i32 = -2;
-    const SI_TKILL: i32 = -6;
-    let own = matches!(code(&info), SI_TIMER | SI_TKILL);
+    // What only comes to a process: from kill(2), and from Linux itself. All else may have been for this thread.
+    const SI_USER: i32 = 0;
+    const SI_KERNEL: i32 = 0x80;
+    const SIGCHLD: usize = 17;
+    let own = !matches!(code(&info), SI_USER | SI_KERNEL) && sig != SIGCHLD;
     // SAFETY: the calling thread's own block; a signal to ourselves. One that was the process's is so again.
     unsafe {
         let (pid, at) = ((*b).pid as usize, info.as_ptr() as usize);
