@@ -592,7 +592,8 @@ pub fn keeps(at: usize) -> bool {
 }
 
 /// The pages of a call's range; `None` if Linux will refuse it.
-fn pages(start: usize, len: usize) -> Option<Range<usize>> {
+#[must_use]
+pub fn pages(start: usize, len: usize) -> Option<Range<usize>> {
     let end = start.checked_add(len)?.checked_next_multiple_of(PAGE)?;
     (start.is_multiple_of(PAGE) && start < end).then_some(start..end)
 }

@@ -237,8 +237,7 @@ fn page_fault(b: *mut Block, v: &mut Vcpu, at: usize, code: u64) {
         signals::raise(b, v, &info, trap(at, code | error::PRESENT), true);
         return;
     }
-    let entry = paging::entry(at);
-    if entry & bit::LAZY != 0 {
+    if let Some(entry) = local::entry(at) {
         if fetch || write || entry & bit::PRESENT == 0 {
             let info = signals::info(signals::SIGSEGV, SEGV_ACCERR, at as u64);
             signals::raise(b, v, &info, trap(at, code), true);
@@ -303,7 +302,7 @@ fn page_fault(b: *mut Block, v: &mut Vcpu, at: usize, code: u64) {
 /// tried again if Linux allows it, else it is an answer.
 pub fn kernel(v: &mut Vcpu, vector: u8, error: u64) {
     let at = v.fault as usize;
-    if vector == 14 && at < USER_END && paging::entry(at) & bit::LAZY == 0 {
+    if vector == 14 && at < USER_END && local::entry(at).is_none() {
         let m = paging::mapping(at).map(|m| clip(&m, at));
         let allowed = m.filter(|m| match error & (error::WRITE | error::FETCH) {
             0 => m.read,

@@ -249,18 +249,10 @@ hrt_gate_fault:
     movq    %gs:{STACK}, %rax
     testq   %rax, %rax
     jz      6f
-    movq    56(%rsp), %rcx
-    movq    %rcx, -8(%rax)
-    movq    48(%rsp), %rcx
-    movq    %rcx, -16(%rax)
-    movq    40(%rsp), %rcx
-    movq    %rcx, -24(%rax)
-    movq    32(%rsp), %rcx
-    movq    %rcx, -32(%rax)
-    movq    24(%rsp), %rcx
-    movq    %rcx, -40(%rax)
-    movq    16(%rsp), %rcx
-    movq    %rcx, -48(%rax)
+    .irp    n, 8,16,24,32,40,48
+    movq    64-\n(%rsp), %rcx
+    movq    %rcx, -\n(%rax)
+    .endr
     movq    %cr2, %rcx
     movq    %rcx, -56(%rax)
     movq    8(%rsp), %rcx
@@ -274,18 +266,10 @@ hrt_gate_fault:
     jnz     hrt_gate_served
     /* Not ours: the exception's frame as it was, for the partner. */
     movq    %rax, %gs:{IST_END}-56
-    movq    8(%rsp), %rax
-    movq    %rax, %gs:{IST_END}-48
-    movq    16(%rsp), %rax
-    movq    %rax, %gs:{IST_END}-40
-    movq    24(%rsp), %rax
-    movq    %rax, %gs:{IST_END}-32
-    movq    32(%rsp), %rax
-    movq    %rax, %gs:{IST_END}-24
-    movq    40(%rsp), %rax
-    movq    %rax, %gs:{IST_END}-16
-    movq    48(%rsp), %rax
-    movq    %rax, %gs:{IST_END}-8
+    .irp    n, 8,16,24,32,40,48
+    movq    \n(%rsp), %rax
+    movq    %rax, %gs:{IST_END}-56+\n
+    .endr
     movq    (%rsp), %rax
     out     %al, $14
     ud2

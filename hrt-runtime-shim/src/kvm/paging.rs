@@ -395,6 +395,20 @@ pub fn fill(
     fill_piece(from, to, around, Some(around & !(PAGE - 1)), bits, since)
 }
 
+/// As [`fill`], but leaves all entries that are the program's own.
+///
+/// # Errors
+/// Why that cannot be.
+pub fn fill_others(
+    from: usize,
+    to: usize,
+    around: usize,
+    bits: u64,
+    since: u64,
+) -> Result<(), &'static str> {
+    fill_piece(from, to, around, None, bits, since)
+}
+
 /// See [`fill`]; `needed` is the page that gets the bits even if its entry is the program's own.
 fn fill_piece(
     from: usize,
@@ -574,15 +588,22 @@ pub fn map_own() -> Result<(), &'static str> {
     map_object(&raw const LOCK, bit::WRITE | bit::NX)
 }
 
-/// True if the entries of all of `from..to` are there and are the kernel's to change ([`bit::MINE`]).
+/// True if the entries of all of `from..to` are there, and are the kernel's to change ([`bit::MINE`]) and none the program's own.
 #[must_use]
 pub fn all_mine(from: usize, to: usize) -> bool {
     let _guard = LOCK.take();
+    all_mine_held(from, to)
+}
+
+/// See [`all_mine`]; the lock must be held.
+fn all_mine_held(from: usize, to: usize) -> bool {
     let mut mine = 0;
     for_tables(from, to, |first, count| {
         // SAFETY: entries of one table of ours; the lock is held.
-        let is = |i: &usize| unsafe { first.add(*i).read_volatile() } & bit::MINE != 0;
-        mine += (0..count).filter(is).count();
+        let entry = |i: usize| unsafe { first.add(i).read_volatile() };
+        mine += (0..count)
+            .filter(|i| entry(*i) & (bit::MINE | ENTRY_OWNED) == bit::MINE)
+            .count();
         true
     });
     mine == (to - from) / PAGE
@@ -651,16 +672,7 @@ pub fn restrict(
 ) -> bool {
     /// Runs that are told one by one.
     const RUNS: usize = 64;
-    let mut mine = 0;
-    for_tables(from, to, |first, count| {
-        // SAFETY: entries of one table of ours; the lock is held.
-        let entry = |i: usize| unsafe { first.add(i).read_volatile() };
-        mine += (0..count)
-            .filter(|i| entry(*i) & (bit::MINE | ENTRY_OWNED) == bit::MINE)
-            .count();
-        true
-    });
-    if mine != (to - from) / PAGE {
+    if !all_mine_held(from, to) {
         return false;
     }
     let lost = (bit::PRESENT | bit::WRITE) & !bits;

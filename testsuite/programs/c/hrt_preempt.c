@@ -67,16 +67,6 @@ static void *locks(void *p) {
     __atomic_add_fetch(&rounds[2], 1, __ATOMIC_SEQ_CST);
     return p;
 }
-// Two threads that hand over to each other by computing alone.
-static volatile int whose;
-static void *takes_turns(void *p) {
-    int me = (int)(long)p;
-    for (int i = 0; i < 10; i++) {
-        while (whose != me) {}
-        whose = !me;
-    }
-    return p;
-}
 static int turns(void) {
     hrt_thread_t t[2];
     whose = 0;
@@ -103,19 +93,6 @@ static void two(void *(*f)(void *), int flags, int times) {
     for (int i = 0; i < 2; i++) MUST(hrt_thread_join(t[i], NULL) == 0);
 }
 // Without any help: the kernel's own timer. Calls of others that wait are not disturbed.
-static int pipe_[2];
-static volatile int disturbed;
-static void *waits(void *p) {
-    struct timespec ms = {0, 1000000};
-    struct pollfd none = {-1, POLLIN, 0};
-    char c;
-    for (int i = 0; i < 150; i++) {
-        for (volatile int j = 0; j < 20000; j++) {}
-        if (nanosleep(&ms, NULL) || poll(&none, 1, 1) != 0) disturbed++;
-        if (read(pipe_[0], &c, 1) != 1) disturbed++;
-    }
-    return p;
-}
 static void alone(void) {
     hrt_thread_t t[3];
     stop = 0, rounds[0] = rounds[1] = 0;

@@ -102,15 +102,6 @@ static void several(void *(*f)(void *), int count, int times) {
     for (int i = 0; i < count; i++) MUST(pthread_join(t[i], NULL) == 0);
     for (int i = 0; i < count; i++) MUST(rounds[i] > 0);
 }
-static volatile int whose;
-static void *takes_turns(void *p) {
-    int me = (int)(long)p;
-    for (int i = 0; i < 10; i++) {
-        while (whose != me) {}
-        whose = !me;
-    }
-    return p;
-}
 static int turns(void) {
     pthread_t t[2];
     whose = 0;
@@ -121,19 +112,6 @@ static int turns(void) {
     return 1;
 }
 // The kernel's timer alone: calls that wait are not disturbed.
-static int pipe_[2];
-static volatile int disturbed;
-static void *waits(void *p) {
-    struct timespec ms = {0, 1000000};
-    struct pollfd none = {-1, POLLIN, 0};
-    char c;
-    for (int i = 0; i < 150; i++) {
-        for (volatile int j = 0; j < 20000; j++) {}
-        if (nanosleep(&ms, NULL) || poll(&none, 1, 1) != 0) disturbed++;
-        if (read(pipe_[0], &c, 1) != 1) disturbed++;
-    }
-    return p;
-}
 static volatile long seen, bad;
 static void tick(int sig, siginfo_t *info, void *c) {
     (void)sig, (void)info;

@@ -138,4 +138,30 @@ static inline void one_processor(void) {
     }
     MUST(sched_setaffinity(0, sizeof one, &one) == 0);
 }
+
+// Two threads that hand over to each other by computing alone.
+static volatile int whose;
+static void *takes_turns(void *p) {
+    int me = (int)(long)p;
+    for (int i = 0; i < 10; i++) {
+        while (whose != me) {}
+        whose = !me;
+    }
+    return p;
+}
+
+// Calls that wait, which nothing may disturb.
+static int pipe_[2];
+static volatile int disturbed;
+static void *waits(void *p) {
+    struct timespec ms = {0, 1000000};
+    struct pollfd none = {-1, POLLIN, 0};
+    char c;
+    for (int i = 0; i < 150; i++) {
+        for (volatile int j = 0; j < 20000; j++) {}
+        if (nanosleep(&ms, NULL) || poll(&none, 1, 1) != 0) disturbed++;
+        if (read(pipe_[0], &c, 1) != 1) disturbed++;
+    }
+    return p;
+}
 #endif

@@ -2,7 +2,7 @@
 //! frame that the gate goes back by, the program's stack (by the gate's functions that may fail), and [`GUEST`] and [`Desk`], which are
 //! mapped for it. Each function does all or nothing: what it does not serve goes to the partner as if it had not been asked.
 
-use super::{Desk, Frame, GUEST, LONGEST, MOST_CALLS, RANGES, READ_WRITE};
+use super::{Desk, Frame, GUEST, MOST_CALLS, RANGES, READ_WRITE};
 use crate::kernel::actions::{SIG_IGN, flag};
 use crate::kernel::block::{self, AltStack, Block};
 use crate::kernel::{Action, observe, patch};
@@ -31,13 +31,12 @@ fn serving() -> Option<*mut Block> {
 
 /// Calls `each` with the entries of `from..to`; false where there is no table or it says so.
 fn entries(from: usize, to: usize, mut each: impl FnMut(*mut u64, usize) -> bool) -> bool {
-    const PIECE: usize = 512 * PAGE;
     let mut at = from;
     while at < to {
         let Ok(first) = paging::find(at, ALIAS) else {
             return false;
         };
-        let end = ((at & !(PIECE - 1)) + PIECE).min(to);
+        let end = paging::piece_end(at).min(to);
         for i in 0..(end - at) / PAGE {
             if !each(first.wrapping_add(i), at + i * PAGE) {
                 return false;
@@ -95,10 +94,14 @@ pub fn note(range: Range<usize>) {
 fn protect(from: usize, len: usize, rights: usize) -> bool {
     /// Pages from which on all that was kept of entries is forgotten.
     const MANY: usize = 32;
-    let to = from.saturating_add(len).saturating_add(PAGE - 1) & !(PAGE - 1);
-    let fits = from.is_multiple_of(PAGE) && from < to && to <= USER_END && to - from <= LONGEST;
-    if !fits
-        || !matches!(rights, 0 | prot::READ | READ_WRITE)
+    let Some(Range {
+        start: from,
+        end: to,
+    }) = super::pages(from, len)
+    else {
+        return false;
+    };
+    if !matches!(rights, 0 | prot::READ | READ_WRITE)
         || GUEST.calls.load(Ordering::Relaxed) >= MOST_CALLS
         // Other processors would have to forget the entries.
         || rights != READ_WRITE && patch::THREADS.load(Ordering::Relaxed) != 1

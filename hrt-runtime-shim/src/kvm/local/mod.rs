@@ -27,6 +27,7 @@ use crate::kernel::{Action, children, memory, observe, patch, policy};
 use crate::raw::{self, nr, prot};
 use crate::threads::{self, preempt};
 use core::cell::UnsafeCell;
+use core::ops::Range;
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use hrt_kernel::classes::Class;
 
@@ -383,13 +384,16 @@ fn lazy_bits(rights: usize) -> u64 {
 /// all processors forget the entries, and gives them back, which changes nothing: so the guests' kernels can give back the program's.
 #[must_use]
 pub fn restrict(from: usize, len: usize, rights: usize) -> bool {
-    if patch::THREADS.load(Ordering::Relaxed) == 1
-        || !ready(from, len, rights)
-        || rights == READ_WRITE
-    {
+    if patch::THREADS.load(Ordering::Relaxed) == 1 || rights == READ_WRITE {
         return false;
     }
-    let to = end_of(from, len);
+    let Some(Range {
+        start: from,
+        end: to,
+    }) = ready(from, len, rights)
+    else {
+        return false;
+    };
     if !paging::all_mine(from, to) && !fill(from, to) {
         return false;
     }
@@ -438,6 +442,14 @@ pub fn before(number: usize, args: &[usize; 6]) {
 /// Linux is to know what the program may do with `len` bytes at `at`.
 fn reached(at: usize, len: usize) {
     settle(at & !(PAGE - 1), at.saturating_add(len));
+}
+
+/// The entry of page `at`, if that is lazy.
+#[must_use]
+pub fn entry(at: usize) -> Option<u64> {
+    let any = GUEST.used.load(Ordering::Acquire) != 0;
+    any.then(|| paging::entry(at))
+        .filter(|e| e & bit::LAZY != 0)
 }
 
 /// What of the program's memory a call can depend on.
@@ -513,27 +525,27 @@ fn forbid_server() {
     }
 }
 
-fn end_of(from: usize, len: usize) -> usize {
-    from.saturating_add(len).saturating_add(PAGE - 1) & !(PAGE - 1)
+/// The pages of an mprotect(2) that may be lazy, as far as its range tells.
+fn pages(from: usize, len: usize) -> Option<Range<usize>> {
+    memory::pages(from, len).filter(|r| r.end <= USER_END && r.end - r.start <= LONGEST)
 }
 
-/// True if mprotect(2) with these arguments may be lazy.
-fn ready(from: usize, len: usize, rights: usize) -> bool {
-    let to = end_of(from, len);
-    let fits = from.is_multiple_of(PAGE) && from < to && to <= USER_END && to - from <= LONGEST;
+/// The pages of an mprotect(2), if it may be lazy.
+fn ready(from: usize, len: usize, rights: usize) -> Option<Range<usize>> {
     let again = rights == READ_WRITE && GUEST.used.load(Ordering::Relaxed) != 0;
     let spare = |n: u32| n.checked_sub(1);
     let order = Ordering::Relaxed;
     if rights != READ_WRITE && SPARED[0].fetch_update(order, order, spare).is_ok() {
-        return false;
+        return None;
     }
-    on()
-        && fits
-        && (matches!(rights, 0 | prot::READ) || again)
-        && GUEST.calls.load(Ordering::Relaxed) < MOST_CALLS
-        && !faults::kernels(from, to)
-        // Who handles no SIGSEGV has no barrier.
-        && signals::action(SIGSEGV).handler > SIG_IGN
+    pages(from, len).filter(|r| {
+        on()
+            && (matches!(rights, 0 | prot::READ) || again)
+            && GUEST.calls.load(Ordering::Relaxed) < MOST_CALLS
+            && !faults::kernels(r.start, r.end)
+            // Who handles no SIGSEGV has no barrier.
+            && signals::action(SIGSEGV).handler > SIG_IGN
+    })
 }
 
 /// Makes entries for all of `from..to`, if that is memory that may be protected lazily. What Linux holds as read-only becomes lazy.
@@ -559,7 +571,7 @@ fn fill(from: usize, to: usize) -> bool {
             return false;
         }
         while at < end {
-            if paging::fill(at, end, at, m.bits(), m.since).is_err() {
+            if paging::fill_others(at, end, at, m.bits(), m.since).is_err() {
                 return false;
             }
             at = paging::piece_end(at).min(end);
@@ -571,16 +583,17 @@ fn fill(from: usize, to: usize) -> bool {
 /// Before mprotect(2) goes to Linux: true if the guest's kernel can serve it now, since entries are ready for that which were not.
 #[must_use]
 pub fn prepare(from: usize, len: usize, rights: usize) -> bool {
-    let alone = patch::THREADS.load(Ordering::Relaxed) == 1;
-    let to = end_of(from, len);
-    (alone || rights == READ_WRITE)
-        && ready(from, len, rights)
-        && !paging::all_mine(from, to)
-        && fill(from, to)
-        && {
-            forbid_server();
-            true
-        }
+    if patch::THREADS.load(Ordering::Relaxed) != 1 && rights != READ_WRITE {
+        return false;
+    }
+    let Some(Range { start, end }) = ready(from, len, rights) else {
+        return false;
+    };
+    if paging::all_mine(start, end) || !fill(start, end) {
+        return false;
+    }
+    forbid_server();
+    true
 }
 
 /// If the guest's kernel was at an instruction that may fault: where it goes on then.
