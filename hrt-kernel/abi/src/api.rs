@@ -21,7 +21,7 @@ pub mod op {
     pub const UNMERGE: usize = 4;
     /// The kernel takes the signal by which it preempts kernel threads; 0, or EBUSY. For the payload's own use.
     pub const PREEMPT: usize = 5;
-    /// Signals of the thread that its carrier leaves are for the process; 0. For the payload's own use.
+    /// Signals of the thread that its carrier leaves are for the process, and the carrier's mask is the second argument; 0. For the payload's own use.
     pub const HAND_OVER: usize = 6;
     /// ld.so has loaded or unloaded libraries; returns 0. For the payload's own use.
     pub const LIBRARIES_CHANGED: usize = 64;

@@ -399,6 +399,7 @@ hrt_signal_entries:
     .balign 16
     .globl  hrt_signal_common
 hrt_signal_common:
+    orl     ${KEEP_STACK}, 24(%rdx) /* uc_stack.ss_flags */
     movq    %rdx, %r12
     .globl  hrt_signal_kept
 hrt_signal_kept:                    /* from here on r12 is the ucontext: see program_context */
@@ -527,6 +528,7 @@ hrt_sigsys:
     FRAME = const crate::threads::FRAME_OFFSET,
     RESUME = const crate::threads::RESUME_OFFSET,
     PENDING = const crate::kvm::signals::PENDING_OFFSET,
+    KEEP_STACK = const super::signals::KEEP_STACK,
     SENT_ON = const crate::threads::posix::SENT_ON,
     upcall = sym super::upcall::hrt_serve_upcall,
     ENTRIES = const crate::kernel::actions::HANDLERS,

@@ -7,7 +7,7 @@
 
 mod dispatch;
 pub(crate) mod frame;
-mod signals;
+pub mod signals;
 mod threads;
 pub(crate) mod upcall;
 

@@ -29,6 +29,10 @@ pub const SIGSYS_BIT: u64 = 1 << (SIGSYS - 1);
 /// `si_code` of Syscall User Dispatch (`include/uapi/asm-generic/siginfo.h`).
 const SYS_USER_DISPATCH: i32 = 2;
 
+/// A flag of `uc_stack` with which rt_sigreturn(2) leaves the alternate signal stack as it is: sigaltstack(2) would refuse it, which Linux ignores there (`restore_altstack`,
+/// kernel/signal.c). The frame names the stack of the block on which the handler began, and a kernel thread may have another one when it ends.
+pub const KEEP_STACK: i32 = 0x100;
+
 /// `si_code` of SIGSEGV (sigaction(2)): nothing is mapped, or not for that.
 const SEGV_MAPERR: i32 = 1;
 const SEGV_ACCERR: i32 = 2;
@@ -296,7 +300,7 @@ pub fn init(b: *mut Block) -> isize {
     // SAFETY: one thread, at start.
     unsafe { *SIGSYS_ACTION.0.get() = inherited };
     // SAFETY: one thread, at start.
-    unsafe { (*b).alt = real_signal_stack() };
+    unsafe { *block::alt(b) = real_signal_stack() };
     let r = set_signal_stack(b);
     if r != 0 {
         return r;
@@ -304,7 +308,7 @@ pub fn init(b: *mut Block) -> isize {
     let r = install();
     if r != 0 {
         // SAFETY: one thread, at start; the stack is the one that Linux held before.
-        unsafe { raw::syscall4(nr::SIGALTSTACK, (&raw const (*b).alt) as usize, 0, 0, 0) };
+        unsafe { raw::syscall4(nr::SIGALTSTACK, (block::alt(b)) as usize, 0, 0, 0) };
         return r;
     }
     // Handlers that constructors of libraries have installed are entered through the kernel from now on, too.
@@ -527,7 +531,7 @@ unsafe fn move_frame(b: *mut Block, uc: *mut u64, c: &Context, onstack: bool) ->
     unsafe {
         let fpstate = *uc.add(FPSTATE) as usize;
         let end = frame_end(uc);
-        let alt = (*b).alt;
+        let alt = *block::alt(b);
         let rsp = c.get(reg::RSP) as usize;
         let top = if onstack && alt.flags & block::SS_DISABLE == 0 && !alt.holds(rsp) {
             alt.sp + alt.size

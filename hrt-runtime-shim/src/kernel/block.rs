@@ -65,8 +65,6 @@ pub struct Block {
     reserved2: u32,
     /// Its siginfo.
     pub sigsys_info: [u64; 16],
-    /// The program's own alternate signal stack (sigaltstack(2)).
-    pub alt: AltStack,
     /// Address of what kernel threads keep of this Linux thread (`threads::Local`), in memory that the program may write.
     pub local: usize,
     /// 1 while a signal frame is moved to the program's stack.
@@ -146,7 +144,7 @@ pub mod offset {
     pub const DEFERRED_MASK: usize = 48;
     pub const SAVE: usize = 56;
     pub const SIGNALS: usize = 104;
-    pub const LOCAL: usize = 272;
+    pub const LOCAL: usize = 248;
 }
 
 const _: () = {
@@ -225,8 +223,8 @@ pub fn take() -> Result<*mut Block, isize> {
         unsafe {
             (*b).this = b as usize;
             (*b).stack_top = b as usize + BLOCK_SIZE;
-            (*b).alt = AltStack::NONE;
             (*b).local = rest + i * size_of::<Local>();
+            *alt(b) = AltStack::NONE;
             if i == 0 {
                 (*b).state.store(USED, Ordering::Relaxed);
                 mine = b;
@@ -262,7 +260,6 @@ unsafe fn reset(b: *mut Block) {
         (*b).channel_count = 0;
         (*b).guest_stop.store(0, Ordering::Relaxed);
         (*b).channel_wanted.store(0, Ordering::Relaxed);
-        (*b).alt = AltStack::NONE;
         (*((*b).local as *mut Local)).reset();
     }
 }
@@ -319,6 +316,14 @@ pub fn after_fork(mine: *mut Block) {
     }
 }
 
+/// The program's own alternate signal stack (sigaltstack(2)), in the thread of block `b`. Sound as long as that is the caller's.
+#[inline(always)]
+#[must_use]
+pub fn alt(b: *mut Block) -> *mut AltStack {
+    // SAFETY: a block's `Local` stays where it is.
+    unsafe { &raw mut (*((*b).local as *mut Local)).alt }
+}
+
 /// The signal stack in block `b`, on `hosted`.
 #[must_use]
 pub fn own_signal_stack(b: *mut Block) -> AltStack {
@@ -349,7 +354,7 @@ pub fn sigaltstack(
     taken: impl FnOnce(),
 ) -> isize {
     // SAFETY: the calling thread's own block.
-    let mut shown = unsafe { (*b).alt };
+    let mut shown = unsafe { *alt(b) };
     let on = shown.holds(rsp);
     if on {
         shown.flags |= 1; // SS_ONSTACK
@@ -371,7 +376,7 @@ pub fn sigaltstack(
             return r;
         }
         // SAFETY: the calling thread's own block.
-        unsafe { (*b).alt = now };
+        unsafe { *alt(b) = now };
     }
     if old != 0 && !super::user::put(old, &shown) {
         return raw::err(raw::errno::EFAULT);

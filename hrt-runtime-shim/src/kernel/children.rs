@@ -122,7 +122,7 @@ pub unsafe fn prepare(child: *mut Block, b: *mut Block, flags: u64) {
         };
         if flags & flag::VFORK != 0 {
             // Linux lets the child keep it then.
-            (*child).alt = (*b).alt;
+            *block::alt(child) = *block::alt(b);
         }
         (*child).borrowed = match (flags & flag::THREAD, flags & flag::VFORK) {
             (0, 0) => SHARING,

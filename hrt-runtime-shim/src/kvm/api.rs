@@ -59,7 +59,7 @@ pub fn call(b: *mut Block, v: &mut Vcpu, args: &[usize; 6]) -> isize {
         }),
         op::PREEMPT => crate::threads::preempt::take(),
         op::HAND_OVER => {
-            super::signals::hand_over(b, v);
+            super::signals::hand_over(b, v, a1 as u64);
             0
         }
         op::FAULT_HANDLER if vcpu::ring() == 0 => fault_handler(b, a1, a2, a3),

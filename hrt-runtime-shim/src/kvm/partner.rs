@@ -506,7 +506,7 @@ pub fn give_up(v: &mut Vcpu, fs: u64, mask: u64) -> ! {
     let b = block::current();
     // SAFETY: the calling thread's own block; the stack is the program's, as Linux has accepted it.
     unsafe {
-        let alt = (*b).alt;
+        let alt = *block::alt(b);
         raw::syscall4(nr::SIGALTSTACK, (&raw const alt) as usize, 0, 0, 0);
     }
     raw::set_sigmask(mask);

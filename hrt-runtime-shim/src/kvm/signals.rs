@@ -360,12 +360,19 @@ pub fn postponed(v: &mut Vcpu) -> bool {
     true
 }
 
-/// The calling carrier leaves its thread: signals that have come to it are for the process.
-pub fn hand_over(b: *mut Block, v: &mut Vcpu) {
-    let s = &mut v.signals;
-    if s.pending.load(Ordering::Acquire) == 0 {
-        return;
+/// The calling carrier leaves its thread: signals that have come to it are for the process, and its mask is `mask` from here on.
+pub fn hand_over(b: *mut Block, v: &mut Vcpu, mask: u64) {
+    raw::set_sigmask(raw::ALL_SIGNALS);
+    if v.signals.pending.load(Ordering::Acquire) != 0 {
+        give_back(b, v);
     }
+    raw::set_sigmask(mask);
+    local::mask_is(b, Some(mask & !NEVER_BLOCKED));
+}
+
+/// Gives the process the signal that waits, and those that Linux keeps for the calling thread; all are blocked.
+fn give_back(b: *mut Block, v: &mut Vcpu) {
+    let s = &mut v.signals;
     let mut info = [0i32; 32];
     // SAFETY: a siginfo of 128 bytes, complete since `pending` is set.
     unsafe {
@@ -712,7 +719,7 @@ fn deliver(
 ) -> u64 {
     let sig = info[0] as u32 as usize;
     // SAFETY: the calling thread's own block.
-    let alt = unsafe { (*b).alt };
+    let alt = unsafe { *block::alt(b) };
     let size = vcpu::state_size();
     let to = place(v.regs.rsp as usize, action, &alt, size);
     local::settle(to.frame, to.state.saturating_add(size + 4));
@@ -810,8 +817,8 @@ pub fn sigreturn(b: *mut Block, v: &mut Vcpu) {
     };
     // SAFETY: the calling thread's own block.
     unsafe {
-        if !(*b).alt.holds(v.regs.rsp as usize) {
-            (*b).alt = alt;
+        if !(*block::alt(b)).holds(v.regs.rsp as usize) {
+            *block::alt(b) = alt;
         }
     }
     let mask = word(UC_MASK) & !NEVER_BLOCKED;

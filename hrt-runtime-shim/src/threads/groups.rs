@@ -67,6 +67,8 @@ pub struct Carrier {
     fs_now: usize,
     /// The signal mask of what it executes, but for handlers.
     mask_now: u64,
+    /// The handlers that it had entered when that was known.
+    handlers: u64,
     /// The timer of its processor time (timer_create(2)), plus one; 0: none yet.
     timer: AtomicUsize,
     /// One more than `switches` when the thread that it executes was found not to be one to preempt.
@@ -142,6 +144,7 @@ static CARRIERS_MEMORY: Carriers = Carriers(UnsafeCell::new(
             fs: 0,
             fs_now: 0,
             mask_now: 0,
+            handlers: 0,
             timer: AtomicUsize::new(0),
             refused: AtomicU64::new(0),
             stacks: null_mut(),
@@ -430,6 +433,7 @@ unsafe fn go(c: *mut Carrier, t: *mut Thread) {
                 (*t).posix
                     .on
                     .store((*c).id.load(Ordering::Relaxed), Ordering::SeqCst);
+                *block::alt(block::current()) = (*t).posix.alt;
                 if !observe::is_guest() {
                     (*block::current()).sigsys_blocked = (*t).posix.sigsys;
                 }
@@ -437,6 +441,7 @@ unsafe fn go(c: *mut Carrier, t: *mut Thread) {
             } else {
                 MASK.load(Ordering::Relaxed)
             };
+            (*c).handlers = posix::handlers();
             set_mask(c, mask);
         }
     }
@@ -449,22 +454,28 @@ unsafe fn go(c: *mut Carrier, t: *mut Thread) {
 unsafe fn set_mask(c: *mut Carrier, mask: u64) {
     // SAFETY: the caller's promise.
     unsafe {
-        if posix::hand_over() || mask != (*c).mask_now {
+        // SIGSYS, too, where that is the kernel's.
+        let sigsys = u64::from(!observe::is_guest()) << 30;
+        let real = mask & !sigsys & !preempt::keeps();
+        if posix::hand_over(real, mask != (*c).mask_now) {
             (*c).mask_now = mask;
-            // SIGSYS, too, where that is the kernel's.
-            let sigsys = u64::from(!observe::is_guest()) << 30;
-            raw::set_sigmask(mask & !sigsys & !preempt::keeps());
         }
     }
 }
 
-/// The thread that executes has changed the signal mask.
+/// The thread that executes has this signal mask.
 pub fn mask_is(mask: u64) {
     let c = carrier();
     if !c.is_null() {
         // SAFETY: the calling carrier's own.
         unsafe { (*c).mask_now = mask };
     }
+}
+
+/// The handlers that the calling carrier had entered when it began to execute its thread.
+pub fn handlers_seen() -> u64 {
+    // SAFETY: the calling carrier's own.
+    unsafe { (*carrier()).handlers }
 }
 
 /// The calling kernel thread `t` ends, with signals blocked, on a stack that is neither its own nor its carrier's; returns the stack pointer with which the
@@ -535,6 +546,7 @@ pub fn switch_away(t: *mut Thread, after: After) {
     // SAFETY: as above; who took a thread from a queue may execute it.
     unsafe {
         check(t);
+        posix::stops(t);
         (*t).posix.on.store(0, Ordering::SeqCst);
         (*c).after = after;
         (*c).stopped = t;
@@ -568,6 +580,7 @@ pub fn switch_to(t: *mut Thread, next: *mut Thread, after: After) {
     // SAFETY: as in `switch_away`.
     unsafe {
         check(t);
+        posix::stops(t);
         (*t).posix.on.store(0, Ordering::SeqCst);
         (*c).after = after;
         (*c).stopped = t;

@@ -27,7 +27,8 @@ pub mod stacks;
 pub mod switch;
 pub mod thread;
 
-use crate::kernel::{CONFINED, block};
+use crate::kernel::CONFINED;
+use crate::kernel::block::{self, AltStack};
 use crate::raw::{self, errno, nr};
 use core::sync::atomic::{AtomicIsize, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use groups::Carrier;
@@ -77,6 +78,8 @@ pub struct Local {
     pub resume: usize,
     /// There, 1 if the call that comes next was served so already, and is for Linux.
     pub forward: u32,
+    /// The alternate signal stack of what executes (sigaltstack(2)).
+    pub alt: AltStack,
 }
 
 impl Local {
@@ -92,6 +95,7 @@ impl Local {
         self.inside.store(0, Ordering::Relaxed);
         self.posted.store(0, Ordering::Relaxed);
         self.forward = 0;
+        self.alt = AltStack::NONE;
     }
 }
 

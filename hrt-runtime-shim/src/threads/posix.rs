@@ -16,7 +16,8 @@
 use super::groups;
 use super::thread::{self, Thread};
 use super::{LIVE, Machine, current, local, now};
-use crate::kernel::block::{self, Block};
+use crate::hosted::frame::{NOT_MADE, hrt_mask_call};
+use crate::kernel::block::{self, AltStack, Block};
 use crate::kernel::{CONFINED, actions, observe, user};
 use crate::kvm::signals;
 use crate::raw::{self, errno, nr};
@@ -116,8 +117,14 @@ pub struct Posix {
     clear: usize,
     /// Its robust futexes (set_robust_list(2)).
     robust: usize,
-    /// Its signal mask.
+    /// Its signal mask when it last stopped or changed it.
     pub mask: u64,
+    /// Its mask outside of handlers.
+    base: u64,
+    /// It may be in a handler, with another mask.
+    handling: bool,
+    /// Its alternate signal stack while it does not execute.
+    pub alt: AltStack,
     /// 1 if it believes that it has SIGSYS blocked (`Block::sigsys_blocked`).
     pub sigsys: u32,
     /// Signals that others have sent to it, by tgkill(2).
@@ -301,6 +308,9 @@ pub unsafe fn create(
         (*t).posix.clear = child.child_tid;
         (*t).posix.robust = 0;
         (*t).posix.mask = mask();
+        (*t).posix.base = (*t).posix.mask;
+        (*t).posix.handling = false;
+        (*t).posix.alt = AltStack::NONE;
         (*t).posix.sigsys = (*block::current()).sigsys_blocked;
         (*t).posix.pending = AtomicU64::new(0);
         (*t).posix.waits = AtomicU64::new(0);
@@ -317,8 +327,51 @@ pub unsafe fn create(
 fn mask() -> u64 {
     match me() {
         // SAFETY: the calling thread's own.
-        Some(t) => unsafe { (*t).posix.mask },
-        None => waiting(block::current()).unwrap_or_else(|| raw::sigmask(raw::SIG_BLOCK, 0)),
+        Some(t) if !unsafe { may_handle(t) } => unsafe { (*t).posix.mask },
+        _ => real_mask(),
+    }
+}
+
+/// As [`mask`], asking Linux.
+fn real_mask() -> u64 {
+    let real = raw::sigmask(raw::SIG_BLOCK, 0);
+    // A signal that comes in between is deferred, with all others.
+    waiting(block::current()).unwrap_or(real)
+}
+
+/// True if the calling thread `t` may be in a handler, or have returned from one, since its mask was last known.
+///
+/// # Safety
+/// It must be that.
+unsafe fn may_handle(t: *mut Thread) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { (*t).posix.handling || groups::handlers_seen() != handlers() }
+}
+
+/// Handlers that the calling Linux thread has entered.
+pub fn handlers() -> u64 {
+    // SAFETY: the calling thread's own block.
+    unsafe { (*block::current()).signals.load(Ordering::Relaxed) }
+}
+
+/// The calling thread `t` is about to stop, perhaps in a handler, whose mask is then its own as long as others execute.
+///
+/// # Safety
+/// It must be that.
+#[inline]
+pub unsafe fn stops(t: *mut Thread) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if !(*t).posix.is {
+            return;
+        }
+        (*t).posix.alt = *block::alt(block::current());
+        if may_handle(t) {
+            let mask = real_mask();
+            (*t).posix.handling = mask != (*t).posix.base;
+            (*t).posix.mask = mask;
+            groups::mask_is(mask);
+        }
     }
 }
 
@@ -531,6 +584,7 @@ fn stop(t: *mut Thread, address: usize, value: u32, bits: u32, deadline: u64) ->
     });
     // SAFETY: the record and block are the calling thread's own; the sleeper stays here until it is in no queue, and unpublished.
     unsafe {
+        stops(t);
         let held = (*t).posix.lock.take::<Machine>();
         if due(t) != 0 || waiting(block::current()).is_some() {
             return Why::Signal;
@@ -598,13 +652,11 @@ unsafe fn interrupt(t: *mut Thread) -> bool {
 fn due(t: *mut Thread) -> u64 {
     // SAFETY: the calling thread's own.
     unsafe {
-        let likely = (*t).posix.pending.load(Ordering::SeqCst) & !(*t).posix.mask;
-        if likely == 0 {
+        let pending = (*t).posix.pending.load(Ordering::SeqCst);
+        if pending == 0 || pending & !(*t).posix.mask == 0 && !may_handle(t) {
             return 0;
         }
-        let real = raw::sigmask(raw::SIG_BLOCK, 0);
-        // A signal that comes in between is deferred, with all others.
-        likely & !waiting(block::current()).unwrap_or(real)
+        pending & !real_mask()
     }
 }
 
@@ -1007,22 +1059,42 @@ fn wait_for(b: *mut Block, t: *mut Thread, set: u64) {
     }
 }
 
-/// Before the calling carrier executes another thread, or none: signals that the last one was to get when it goes on are for the process. True if
-/// there were any, and all signals are blocked.
-pub fn hand_over() -> bool {
+/// Before the calling carrier executes another thread, or none: its signal mask is `mask` from here on, which `changes` it, and signals that the last thread was to get
+/// when it goes on are for the process. True if the mask has been set.
+pub fn hand_over(mask: u64, changes: bool) -> bool {
     let b = block::current();
-    if waiting(b).is_none() {
-        return false;
-    }
+    let mut changes = changes;
     if observe::is_guest() {
-        // SAFETY: has the partner do what follows.
-        unsafe { raw::syscall4(hrt_abi::api::CALL, hrt_abi::api::op::HAND_OVER, 0, 0, 0) };
-        return true;
+        changes |= waiting(b).is_some();
+        if changes {
+            // SAFETY: has the partner do both, between which no signal comes.
+            unsafe {
+                raw::syscall4(
+                    hrt_abi::api::CALL,
+                    hrt_abi::api::op::HAND_OVER,
+                    mask as usize,
+                    0,
+                    0,
+                )
+            };
+        }
+        return changes;
     }
-    // SAFETY: the calling thread's own.
-    unsafe { (*b).deferred = 0 };
-    for_the_process(b, None, !(1 << 30));
-    true
+    loop {
+        if waiting(b).is_some() {
+            // SAFETY: the calling thread's own.
+            unsafe { (*b).deferred = 0 };
+            for_the_process(b, None, !(1 << 30));
+            changes = true;
+        }
+        if !changes {
+            return false;
+        }
+        // SAFETY: reads a local. It is not made if a signal comes before it, which the new mask may not let this thread have.
+        if unsafe { hrt_mask_call(raw::SIG_SETMASK, (&raw const mask) as usize, 0) } != NOT_MADE {
+            return true;
+        }
+    }
 }
 
 /// Gives the process `first`, and those of the signals in `set` that Linux keeps for the calling thread; all are blocked.
@@ -1094,13 +1166,15 @@ pub fn mask_changed(b: *mut Block) {
         // No carrier.
         return;
     }
-    let real = raw::sigmask(raw::SIG_BLOCK, 0);
-    let mask = waiting(b).unwrap_or(real);
+    let mask = real_mask();
     groups::mask_is(mask);
     if let Some(t) = me() {
         // SAFETY: the calling thread's own.
         unsafe {
             (*t).posix.mask = mask;
+            if !may_handle(t) {
+                (*t).posix.base = mask;
+            }
             (*t).posix.sigsys = (*b).sigsys_blocked;
         }
         deliver(t);

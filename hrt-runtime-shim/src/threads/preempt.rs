@@ -15,6 +15,7 @@
 use super::groups;
 use super::thread::{self, Thread};
 use super::{current, leave_with_signals, local, posix};
+use crate::hosted::signals::KEEP_STACK;
 use crate::kernel::actions::{self, NO_ACTION, SIG_DFL};
 use crate::kernel::block::{self, Block};
 use crate::kernel::{Action, CONFINED, IMAGE, IMAGE_SIZE, observe, user};
@@ -193,7 +194,7 @@ pub fn decide(b: *mut Block, rip: usize, rsp: usize, mask: u64, size: usize) -> 
         if (*l).inside.load(Ordering::Relaxed) != 0
             || (*b).borrowed != 0
             || (mask ^ own) & !NOT_BLOCKED != 0
-            || (*b).alt.holds(rsp)
+            || (*block::alt(b)).holds(rsp)
             || rip.wrapping_sub(IMAGE.load(Ordering::Relaxed)) < IMAGE_SIZE.load(Ordering::Relaxed)
             || !has_room(t, rsp, size + ROOM)
         {
@@ -222,8 +223,8 @@ unsafe fn has_room(t: *const Thread, rsp: usize, size: usize) -> bool {
     user::can_read8(lowest & !7)
 }
 
-/// Words of a ucontext: the alternate signal stack's address, flags and size, and the mask.
-const UC_STACK: usize = 2;
+/// Words of a ucontext: the alternate signal stack's flags, and the mask.
+const UC_STACK_FLAGS: usize = 3;
 const UC_MASK: usize = 37;
 
 /// The handler of the signal, on the thread's stack; what it returns to is the frame's.
@@ -245,14 +246,10 @@ pub unsafe extern "C" fn hrt_preempted(_: i32, _: *const i32, uc: *mut u64) {
     let b = block::current();
     // SAFETY: the calling thread's own block; the frame is ours.
     unsafe {
-        let stack = if guest {
-            (*b).alt
-        } else {
-            block::own_signal_stack(b)
-        };
-        uc.add(UC_STACK).write(stack.sp as u64);
-        uc.add(UC_STACK + 1).write(u64::from(stack.flags as u32));
-        uc.add(UC_STACK + 2).write(stack.size as u64);
+        if !guest {
+            // On `kvm` it is the thread's own there.
+            *uc.add(UC_STACK_FLAGS) |= KEEP_STACK as u64;
+        }
         let mask = if !guest && (*b).deferred != 0 {
             (*b).deferred = 0;
             (*b).deferred_mask
