@@ -58,8 +58,12 @@ struct Heap {
 }
 
 struct State {
-    /// By the rights and the place of their mappings, see [`Real::of`].
+    /// For each node, by the rights and the place of their mappings, see [`Real::of`]; the first `nodes` times [`KINDS`].
     arenas: [Arena; ARENAS],
+    /// Nodes of memory that are told apart; 0: not yet known.
+    nodes: usize,
+    /// Bytes that the program has asked for of what arenas have.
+    asked: usize,
     heap: Heap,
     /// What of the arenas is not mapped any more as the arena did it; the first `changed_used`.
     changed: [Range<usize>; CHANGED],
@@ -77,9 +81,13 @@ struct State {
     zeroes: u64,
 }
 
-const ARENAS: usize = 5;
-/// The arena of threads' stacks, in which the program changes the rights itself.
+/// Kinds of arenas.
+const KINDS: usize = 5;
+/// The kind for threads' stacks, in which the program changes the rights itself.
 const STACKS: usize = 4;
+/// Nodes that are told apart; of those beyond, some share arenas.
+const NODES: usize = 4;
+const ARENAS: usize = KINDS * NODES;
 
 struct Shared(UnsafeCell<State>);
 // SAFETY: used only under the slots' lock: see `state`.
@@ -87,6 +95,8 @@ unsafe impl Sync for Shared {}
 
 static STATE: Shared = Shared(UnsafeCell::new(State {
     arenas: [const { Arena::new() }; ARENAS],
+    nodes: 0,
+    asked: 0,
     heap: Heap {
         start: 0,
         end: 0,
@@ -139,8 +149,8 @@ impl core::ops::DerefMut for Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let kept = self.state.arenas.iter().map(|arena| arena.counts().kept);
-        let kept = kept.sum();
+        let kept = self.state.used_arenas().iter();
+        let kept = kept.map(|arena| arena.counts().kept).sum();
         KEPT.store(kept, Ordering::Relaxed);
         let zeroed = self.state.zeroed.iter().any(|z| !z.is_empty());
         let watched = kept != 0 || zeroed || !self.state.areas.is_empty();
@@ -194,7 +204,7 @@ pub fn retire() {
 /// In the child of a fork: nothing has been done yet.
 pub fn after_fork() {
     let mut s = state();
-    s.arenas.iter_mut().for_each(Arena::recount);
+    s.arenas().for_each(|(arena, _)| arena.recount());
     s.heap.local = 0;
     s.zeroes = 0;
 }
@@ -221,6 +231,7 @@ struct Real {
 impl Real {
     /// For the arena of this place in [`State::arenas`].
     fn of(i: usize) -> Self {
+        let i = i % KINDS;
         let stacks = i == STACKS;
         let code = if i & 2 != 0 { prot::EXEC } else { 0 };
         Real {
@@ -231,9 +242,9 @@ impl Real {
         }
     }
 
-    /// The place of the arena for mappings of this kind with these rights, if there is one.
+    /// The kind of arena for mappings of this kind with these rights, if there is one.
     fn place(rights: usize, kind: usize) -> Option<usize> {
-        (0..ARENAS).find(|i| {
+        (0..KINDS).find(|i| {
             let real = Real::of(*i);
             real.rights == rights && kind == real.kind()
         })
@@ -359,8 +370,32 @@ impl Linux for Real {
 impl State {
     /// The arenas, with their way to Linux.
     fn arenas(&mut self) -> impl Iterator<Item = (&mut Arena, Real)> {
-        let all = self.arenas.iter_mut().enumerate();
+        let used = self.nodes.max(1) * KINDS;
+        let all = self.arenas[..used].iter_mut().enumerate();
         all.map(|(i, arena)| (arena, Real::of(i)))
+    }
+
+    /// As [`State::arenas`], to look at.
+    fn used_arenas(&self) -> &[Arena] {
+        &self.arenas[..self.nodes.max(1) * KINDS]
+    }
+
+    /// Those but the ones of stacks.
+    fn plain_arenas(&self) -> impl Iterator<Item = &Arena> {
+        let all = self.used_arenas().iter().enumerate();
+        all.filter(|(i, _)| i % KINDS != STACKS).map(|(_, a)| a)
+    }
+
+    /// The place of the arena of kind `kind` for the calling thread's node: what a thread has unmapped is near to those that execute there. `len` bytes are asked for.
+    fn place_here(&mut self, kind: usize, len: usize) -> usize {
+        self.asked = self.asked.saturating_add(len);
+        if self.nodes == 0 && self.asked >= WARM {
+            self.nodes = nodes();
+        }
+        match self.nodes {
+            0 | 1 => kind,
+            n => kind + KINDS * (node() % n),
+        }
     }
 
     fn release(&mut self) -> bool {
@@ -386,13 +421,16 @@ impl State {
     }
 
     fn touches(&self, range: &Range<usize>) -> bool {
-        self.arenas.iter().any(|arena| arena.overlaps(range))
+        let mut all = self.used_arenas().iter();
+        all.any(|arena| arena.overlaps(range))
     }
 
     /// True if what an arena has given of `range` was mapped with these rights.
     fn has_rights(&self, range: &Range<usize>, rights: usize) -> bool {
-        let mut all = self.arenas.iter().enumerate();
-        all.all(|(i, arena)| i == STACKS || !arena.overlaps(range) || Real::of(i).rights == rights)
+        let mut all = self.used_arenas().iter().enumerate();
+        all.all(|(i, arena)| {
+            i % KINDS == STACKS || !arena.overlaps(range) || Real::of(i).rights == rights
+        })
     }
 
     /// What the arena has given of `range` is no more plain memory.
@@ -450,8 +488,7 @@ impl State {
         if kept {
             let most = KEPT_MOST
                 .min(
-                    self.arenas[..STACKS]
-                        .iter()
+                    self.plain_arenas()
                         .map(|a| a.counts().chunks)
                         .sum::<usize>()
                         / 4,
@@ -466,7 +503,7 @@ impl State {
     fn plain(&self, range: &Range<usize>) -> bool {
         let overlaps = |c: &Range<usize>| c.start < range.end && range.start < c.end;
         self.areas.hold(range)
-            || (self.arenas[..STACKS].iter().any(|arena| arena.gave(range))
+            || (self.plain_arenas().any(|arena| arena.gave(range))
                 && !self.changed[..self.changed_used].iter().any(overlaps))
     }
 
@@ -542,7 +579,9 @@ impl State {
 
     /// Unmaps kept memory if the program is about to find some in `range`.
     fn show(&mut self, range: &Range<usize>) {
-        if KEPT.load(Ordering::Relaxed) != 0 && self.arenas.iter().any(|arena| arena.keeps(range)) {
+        if KEPT.load(Ordering::Relaxed) != 0
+            && self.used_arenas().iter().any(|arena| arena.keeps(range))
+        {
             self.trim(|_, _| 0);
         }
     }
@@ -555,7 +594,8 @@ impl State {
     }
 
     fn counts(&self) -> Counts {
-        self.arenas.iter().fold(Counts::default(), |sum, arena| {
+        let all = self.used_arenas().iter();
+        all.fold(Counts::default(), |sum, arena| {
             let c = arena.counts();
             Counts {
                 local: sum.local + c.local,
@@ -586,9 +626,40 @@ impl State {
 pub fn keeps(at: usize) -> bool {
     KEPT.load(Ordering::Relaxed) != 0
         && state()
-            .arenas
+            .used_arenas()
             .iter()
             .any(|arena| arena.keeps(&(at..at + 1)))
+}
+
+/// How many nodes of memory are to be told apart: 1 where Linux does not say, or somebody watches over the calls.
+fn nodes() -> usize {
+    const PR_GET_SECCOMP: usize = 21;
+    const GET_MEMPOLICY: usize = 239;
+    const MEMS_ALLOWED: usize = 4; // MPOL_F_MEMS_ALLOWED
+    let mut allowed = [0u64; 16];
+    // SAFETY: asks, and writes a local: as many bits as Linux can have nodes, and one (get_mempolicy(2)).
+    let known = unsafe {
+        raw::syscall4(nr::PRCTL, PR_GET_SECCOMP, 0, 0, 0) == 0
+            && raw::syscall6(
+                GET_MEMPOLICY,
+                [0, allowed.as_mut_ptr() as usize, 1025, 0, MEMS_ALLOWED, 0],
+            ) == 0
+    };
+    let count: u32 = allowed.iter().map(|word| word.count_ones()).sum();
+    if known {
+        (count as usize).clamp(1, NODES)
+    } else {
+        1
+    }
+}
+
+/// The node of the processor that the calling thread is on (getcpu(2)).
+fn node() -> usize {
+    const GETCPU: usize = 309;
+    let mut node = 0u32;
+    // SAFETY: writes a local.
+    unsafe { raw::syscall4(GETCPU, 0, (&raw mut node) as usize, 0, 0) };
+    node as usize
 }
 
 /// The pages of a call's range; `None` if Linux will refuse it.
@@ -717,10 +788,11 @@ fn patient(mut call: impl FnMut() -> isize) -> isize {
 fn mmap(args: &[usize; 6], mut linux: impl FnMut(&[usize; 6]) -> isize) -> Option<isize> {
     const KIND: usize = map::PRIVATE | map::ANONYMOUS;
     let [addr, len, rights, flags, ..] = *args;
-    if let (0, Some(i)) = (addr, Real::place(rights, flags)) {
+    if let (0, Some(kind)) = (addr, Real::place(rights, flags)) {
         let size = len.checked_next_multiple_of(PAGE)?;
         let mut s = state();
         let s = &mut *s;
+        let i = s.place_here(kind, size);
         let mut real = Real::of(i);
         real.last = s.last[i].clone();
         if let Some(at) = s.arenas[i].map(size, &mut real) {

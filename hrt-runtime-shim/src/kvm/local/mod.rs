@@ -25,7 +25,7 @@ use crate::kernel::block::Block;
 use crate::kernel::spin::Spin;
 use crate::kernel::{Action, children, memory, observe, patch, policy};
 use crate::raw::{self, nr, prot};
-use crate::threads::{self, preempt};
+use crate::threads::preempt;
 use core::cell::UnsafeCell;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -224,10 +224,6 @@ fn own(b: *mut Block) -> Option<&'static mut Desk> {
 /// The guest has been left: Linux gets the program's signal mask, if it has another.
 pub fn settle_mask(b: *mut Block, v: &mut Vcpu) {
     let Some(d) = own(b) else { return };
-    // A carrier's signal mask is that of the thread which it executes, and changes with it: too much to be lazy about.
-    if on() && threads::CREATED.load(Ordering::Relaxed) != 0 {
-        retire();
-    }
     if core::mem::take(&mut d.trapped) != 0 {
         v.signals.last = d.last;
     }
