@@ -244,6 +244,12 @@ if [ "${MV_RING0_KVM:-0}" = 1 ]; then
     done
 fi
 
+c numa static "$RING0_DIR/numa.c"
+command_line 'numa plain' '/t/plain/numa'
+for platform in "${PLATFORMS[@]}"; do
+    command_line "numa $platform" "HRT_PLATFORM=$platform HRT_RING=0 HRT_STATS=/tmp/numa /t/hybrid/numa && grep -q '\"keeps\": *[1-9]' /tmp/numa"
+done
+
 CASES=()
 if [ -n "$CORPUS" ]; then
     # What programs look for on any Debian.
@@ -325,6 +331,10 @@ if [ "${MV_RING0_KVM:-0}" = 1 ]; then
     judge_command example-ring0 '^ring 0, page tables at 0x'
     judge_command example-barrier '^ring 0, page tables: 80 pages noted$'
 fi
+judge_command 'numa plain' '^8192 of 8192 pages are near$'
+for platform in "${PLATFORMS[@]}"; do
+    judge_command "numa $platform" '^8192 of 8192 pages are near$'
+done
 for name in "${NAMES[@]}"; do
     if [ "$(status "$name plain")" = "${WANT[$name]}" ]; then
         ok "ring0-$name-plain"
