@@ -86,6 +86,10 @@ pub const SPILL_SIZE: usize = 128;
 pub const SPILL_BELOW: usize = 128 + SPILL_SIZE;
 const _: () = assert!(size_of::<Spill>() == SPILL_SIZE);
 
+/// A flag of `uc_stack` with which rt_sigreturn(2) leaves the alternate signal stack as it is: sigaltstack(2) would refuse it, which Linux ignores there (`restore_altstack`,
+/// kernel/signal.c). The frame names the stack of the block on which the handler began, and a kernel thread may have another one when it ends.
+pub const KEEP_STACK: i32 = 0x100;
+
 /// What `hrt_mask_call` returns if it was not made; no result of Linux's.
 pub const NOT_MADE: isize = -0x1_0000;
 
@@ -528,7 +532,7 @@ hrt_sigsys:
     FRAME = const crate::threads::FRAME_OFFSET,
     RESUME = const crate::threads::RESUME_OFFSET,
     PENDING = const crate::kvm::signals::PENDING_OFFSET,
-    KEEP_STACK = const super::signals::KEEP_STACK,
+    KEEP_STACK = const KEEP_STACK,
     SENT_ON = const crate::threads::posix::SENT_ON,
     upcall = sym super::upcall::hrt_serve_upcall,
     ENTRIES = const crate::kernel::actions::HANDLERS,

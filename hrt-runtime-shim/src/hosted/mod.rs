@@ -7,7 +7,7 @@
 
 mod dispatch;
 pub(crate) mod frame;
-pub mod signals;
+mod signals;
 mod threads;
 pub(crate) mod upcall;
 

@@ -29,10 +29,6 @@ pub const SIGSYS_BIT: u64 = 1 << (SIGSYS - 1);
 /// `si_code` of Syscall User Dispatch (`include/uapi/asm-generic/siginfo.h`).
 const SYS_USER_DISPATCH: i32 = 2;
 
-/// A flag of `uc_stack` with which rt_sigreturn(2) leaves the alternate signal stack as it is: sigaltstack(2) would refuse it, which Linux ignores there (`restore_altstack`,
-/// kernel/signal.c). The frame names the stack of the block on which the handler began, and a kernel thread may have another one when it ends.
-pub const KEEP_STACK: i32 = 0x100;
-
 /// `si_code` of SIGSEGV (sigaction(2)): nothing is mapped, or not for that.
 const SEGV_MAPERR: i32 = 1;
 const SEGV_ACCERR: i32 = 2;

@@ -15,7 +15,7 @@
 use super::groups;
 use super::thread::{self, Thread};
 use super::{current, leave_with_signals, local, posix};
-use crate::hosted::signals::KEEP_STACK;
+use crate::hosted::frame::KEEP_STACK;
 use crate::kernel::actions::{self, NO_ACTION, SIG_DFL};
 use crate::kernel::block::{self, Block};
 use crate::kernel::{Action, CONFINED, IMAGE, IMAGE_SIZE, observe, user};
