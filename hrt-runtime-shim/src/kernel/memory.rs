@@ -43,6 +43,8 @@ const DECAY: u64 = 1 << 31;
 const LOW: Range<usize> = 1 << 30..1 << 31;
 /// Bytes of threads' stacks that are kept at most, touched or not.
 const STACKS_MOST: usize = 128 << 20;
+/// Mappings of each arena that are remembered.
+const LAST: usize = 4;
 /// Ranges that are remembered as given up and made zero.
 const ZEROED: usize = 8;
 /// Ranges of a chunk that are remembered as changed by the program.
@@ -68,8 +70,9 @@ struct State {
     /// What of the arenas is not mapped any more as the arena did it; the first `changed_used`.
     changed: [Range<usize>; CHANGED],
     changed_used: usize,
-    /// What each arena has given last.
-    last: [Range<usize>; ARENAS],
+    /// What each arena has given last, and how often it has.
+    last: [[Range<usize>; LAST]; ARENAS],
+    given: [usize; ARENAS],
     /// When kept memory was last looked at, by the time stamp.
     looked: u64,
     areas: Areas,
@@ -105,7 +108,8 @@ static STATE: Shared = Shared(UnsafeCell::new(State {
     },
     changed: [const { 0..0 }; CHANGED],
     changed_used: 0,
-    last: [const { 0..0 }; ARENAS],
+    last: [const { [const { 0..0 }; LAST] }; ARENAS],
+    given: [0; ARENAS],
     looked: 0,
     areas: Areas::new(),
     used: 0,
@@ -226,6 +230,8 @@ struct Real {
     rights: usize,
     /// What was given to the program last.
     last: Range<usize>,
+    /// A few mappings ago.
+    earlier: Range<usize>,
 }
 
 impl Real {
@@ -239,6 +245,7 @@ impl Real {
             stacks,
             rights: if stacks { 0 } else { READ_WRITE | code },
             last: 0..0,
+            earlier: 0..0,
         }
     }
 
@@ -322,7 +329,7 @@ impl Linux for Real {
         }
         let filled = huge::filled(&self.last);
         if huge::dear() {
-            if filled && range.len() <= AHEAD_MOST {
+            if (filled || huge::filled(&self.earlier)) && range.len() <= AHEAD_MOST {
                 huge::populate_small(&range);
             }
             return;
@@ -794,9 +801,12 @@ fn mmap(args: &[usize; 6], mut linux: impl FnMut(&[usize; 6]) -> isize) -> Optio
         let s = &mut *s;
         let i = s.place_here(kind, size);
         let mut real = Real::of(i);
-        real.last = s.last[i].clone();
+        let given = s.given[i];
+        real.last = s.last[i][given.wrapping_sub(1) % LAST].clone();
+        real.earlier = s.last[i][given % LAST].clone();
         if let Some(at) = s.arenas[i].map(size, &mut real) {
-            s.last[i] = at..at + size;
+            s.last[i][given % LAST] = at..at + size;
+            s.given[i] = given.wrapping_add(1);
             return Some(at as isize);
         }
     } else if addr != 0 {
