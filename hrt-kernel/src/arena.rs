@@ -101,6 +101,8 @@ pub struct Arena {
     /// The first `chunks_used` are the chunks; only `start` and `end` mean something.
     chunks: [Extent; CHUNKS],
     chunks_used: usize,
+    /// From the lowest chunk's start to the highest one's end.
+    span: Range<usize>,
     asked: usize,
     counts: Counts,
 }
@@ -120,6 +122,7 @@ impl Arena {
             used: 0,
             chunks: [NOTHING; CHUNKS],
             chunks_used: 0,
+            span: 0..0,
             asked: 0,
             counts: Counts {
                 local: 0,
@@ -185,6 +188,11 @@ impl Arena {
             len
         };
         let at = self.grow(size, linux)?;
+        self.span = if self.span.is_empty() {
+            at..at + size
+        } else {
+            self.span.start.min(at)..self.span.end.max(at + size)
+        };
         self.counts.mapped += 1;
         linux.ready(at..at + len, at + size);
         self.add(at + len..at + size, State::Clean, linux);
@@ -365,8 +373,12 @@ impl Arena {
     }
 
     /// True if a chunk lies in `range`, or a part of one.
+    #[inline]
     #[must_use]
     pub fn overlaps(&self, range: &Range<usize>) -> bool {
+        if range.start >= self.span.end || self.span.start >= range.end {
+            return false;
+        }
         let chunks = &self.chunks[..self.chunks_used];
         chunks.iter().any(|c| c.overlaps(range))
     }

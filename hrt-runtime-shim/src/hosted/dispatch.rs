@@ -168,6 +168,11 @@ fn local(b: *mut Block, number: usize) -> Next {
 unsafe fn mediate(b: *mut Block, f: &mut Frame, slot: Slot, number: usize) -> Option<Next> {
     let args = f.args();
     let [a0, a1, a2, a3, a4, a5] = args;
+    if number == nr::MPROTECT {
+        // Nothing else has to do with it, and collectors make very many.
+        memory::protects(a0, a1, a2);
+        return Some(Next::Forward);
+    }
     channel::before(b, number, &args);
     if upcall::wants(number, &args) {
         if observe::tracing() {
@@ -182,7 +187,7 @@ unsafe fn mediate(b: *mut Block, f: &mut Frame, slot: Slot, number: usize) -> Op
     }
     Some(match number {
         nr::MMAP => mmap(&args),
-        nr::MPROTECT | nr::PKEY_MPROTECT => {
+        nr::PKEY_MPROTECT => {
             if modules::ends_code(a2) {
                 modules::forget(a0, a1);
             }

@@ -5,11 +5,11 @@
 //! takes no part.
 
 use super::slots::{self, Guard};
-use super::{budget, huge};
+use super::{budget, huge, modules};
 use crate::raw::{self, errno, map, nr, prot};
 use core::cell::UnsafeCell;
 use core::ops::Range;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use hrt_kernel::areas::{Area, Areas};
 use hrt_kernel::arena::{Arena, Counts, HUGE, Linux, PAGE, WARM};
 use hrt_kernel::settings::Memory;
@@ -584,6 +584,17 @@ impl State {
         }
     }
 
+    /// What mprotect(2) with these rights changes.
+    fn protects(&mut self, range: &Range<usize>, rights: usize) {
+        self.show(range);
+        if rights & READ_WRITE != READ_WRITE {
+            self.areas.cut(range);
+        }
+        if !self.has_rights(range, rights) {
+            self.change(range);
+        }
+    }
+
     /// Unmaps kept memory if the program is about to find some in `range`.
     fn show(&mut self, range: &Range<usize>) {
         if KEPT.load(Ordering::Relaxed) != 0
@@ -687,12 +698,7 @@ pub fn serve(
     }
     let [a0, a1, a2, ..] = *args;
     if WATCHED.load(Ordering::Relaxed) {
-        // SAFETY: reads a counter.
-        let now = unsafe { core::arch::x86_64::_rdtsc() };
-        if now.wrapping_sub(SAMPLED.load(Ordering::Relaxed)) > LOOK {
-            SAMPLED.store(now, Ordering::Relaxed);
-            state().look();
-        }
+        look();
     }
     match number {
         nr::MMAP => mmap(args, linux),
@@ -717,8 +723,11 @@ pub fn serve(
         }
         nr::MREMAP => mremap(args, linux),
         nr::BRK => brk(a0, |end| linux(&[end, 0, 0, 0, 0, 0])),
-        nr::MPROTECT
-        | nr::PKEY_MPROTECT
+        nr::MPROTECT => {
+            state().protects(&pages(a0, a1)?, a2);
+            None
+        }
+        nr::PKEY_MPROTECT
         | nr::MADVISE
         | nr::MLOCK
         | nr::MLOCK2
@@ -729,14 +738,6 @@ pub fn serve(
             let mut s = state();
             s.show(&range);
             match number {
-                nr::MPROTECT => {
-                    if a2 & READ_WRITE != READ_WRITE {
-                        s.areas.cut(&range);
-                    }
-                    if !s.has_rights(&range, a2) {
-                        s.change(&range);
-                    }
-                }
                 nr::MADVISE if a2 == huge::MADV_DONTNEED => {
                     if s.make_zero(&range) {
                         return Some(0);
@@ -776,6 +777,44 @@ pub fn serve(
             None
         }
         _ => None,
+    }
+}
+
+/// mprotect(2) is about to be made: what the kernel notes of it, at once, and whether it ends code that may be patched.
+pub fn protects(start: usize, len: usize, rights: usize) {
+    const SELDOM: u32 = 64;
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+    if WATCHED.load(Ordering::Relaxed) && mode() != OFF {
+        // To read the clock each time would be a fourth of what this takes. It does not matter if some are not counted.
+        let n = CALLS.load(Ordering::Relaxed).wrapping_add(1);
+        CALLS.store(n, Ordering::Relaxed);
+        if n.is_multiple_of(SELDOM) {
+            look();
+        }
+    }
+    let lock = slots::lock();
+    if modules::ends_code(rights) {
+        modules::forget_with(start, len, &lock);
+    }
+    let Some(range) = pages(start, len).filter(|_| mode() != OFF) else {
+        return;
+    };
+    if KEPT.load(Ordering::Relaxed) != 0 {
+        drop(lock);
+        state().protects(&range, rights);
+    } else {
+        // SAFETY: the lock is held. No memory is kept, and none will be by this: there is nothing to tell, as `Held` does at its end.
+        unsafe { &mut *STATE.0.get() }.protects(&range, rights);
+    }
+}
+
+/// Once in a while: looks at what is to be looked at.
+fn look() {
+    // SAFETY: reads a counter.
+    let now = unsafe { core::arch::x86_64::_rdtsc() };
+    if now.wrapping_sub(SAMPLED.load(Ordering::Relaxed)) > LOOK {
+        SAMPLED.store(now, Ordering::Relaxed);
+        state().look();
     }
 }
 

@@ -83,10 +83,14 @@ pub fn mapped(start: usize, len: usize) {
 
 /// Code in this range is about to go or to become writable.
 pub fn forget(start: usize, len: usize) {
-    let lock = slots::lock();
+    forget_with(start, len, &slots::lock());
+}
+
+/// As [`forget`], with the lock.
+pub fn forget_with(start: usize, len: usize, lock: &Guard) {
     let end = start.saturating_add(len);
-    if remove(start, end, &lock) {
-        slots::forget(start, end, &lock);
+    if remove(start, end, lock) {
+        slots::forget(start, end, lock);
     }
 }
 
