@@ -4,6 +4,7 @@ use super::modules;
 use super::slots::{Guard, Slot};
 use crate::raw::{self, nr};
 use core::cell::UnsafeCell;
+use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use hrt_kernel::sites::{self, Plan};
 
@@ -139,6 +140,7 @@ pub fn try_patch(slot: Slot, rax: u64, lock: &Guard) {
     let Some(range) = modules::containing(at, lock) else {
         return;
     };
+    let whole = range.start & !0xfff..range.end.next_multiple_of(4096);
     let low = range.start.max(at.saturating_sub(160));
     let high = range.end.min(at + 160);
     // SAFETY: inside a mapped range of code; nothing else writes there while the lock is held.
@@ -155,7 +157,7 @@ pub fn try_patch(slot: Slot, rax: u64, lock: &Guard) {
                 .and_then(|to| sites::jmp32(mov, to))
                 .is_some_and(|jmp| {
                     slot.set_known(rax as u32, mov, lock);
-                    write(mov, &jmp, None, alone)
+                    write(mov, &jmp, None, alone, &whole)
                 })
         }
         Some(_) => sites::springboard(code, at - low).is_some_and(|pad| {
@@ -166,7 +168,7 @@ pub fn try_patch(slot: Slot, rax: u64, lock: &Guard) {
             let jump =
                 near(pad, slot.any_entry(), range.start, lock).and_then(|to| sites::jmp32(pad, to));
             match (jump, sites::jmp8(at, pad)) {
-                (Some(far), Some(short)) => write(pad, &far, Some((at, &short)), true),
+                (Some(far), Some(short)) => write(pad, &far, Some((at, &short)), true, &whole),
                 _ => false,
             }
         }),
@@ -198,7 +200,7 @@ pub fn entry(at: usize, to: usize, lock: &Guard) -> bool {
     modules::containing(at, lock)
         .and_then(|range| near(at, to, range.start, lock))
         .and_then(|to| sites::jmp32(at, to))
-        .is_some_and(|jump| write(at, &jump, None, true))
+        .is_some_and(|jump| write(at, &jump, None, true, &(0..0)))
 }
 
 /// [`sync_cores`] works.
@@ -226,8 +228,14 @@ fn sync_cores() -> bool {
         && unsafe { raw::syscall4(nr::MEMBARRIER, SYNC_CORE, 0, 0, 0) } == 0
 }
 
-/// Writes `bytes` at `at`, and after that `then`, into code. Unless `alone`, other threads may execute it meanwhile.
-fn write(at: usize, bytes: &[u8], then: Option<(usize, &[u8])>, alone: bool) -> bool {
+/// Writes `bytes` at `at`, and after that `then`, into code. Unless `alone`, other threads may execute it meanwhile. `whole` is the mapping that it is in, or empty.
+fn write(
+    at: usize,
+    bytes: &[u8],
+    then: Option<(usize, &[u8])>,
+    alone: bool,
+    whole: &Range<usize>,
+) -> bool {
     let mut low = at;
     let mut high = at + bytes.len();
     if let Some((at, bytes)) = then {
@@ -238,8 +246,13 @@ fn write(at: usize, bytes: &[u8], then: Option<(usize, &[u8])>, alone: bool) -> 
     high = high.next_multiple_of(4096);
     // Executable all the while: other threads may run this very page.
     // SAFETY: file-backed private code of the program; its protection is put back below.
-    if unsafe { raw::syscall4(nr::MPROTECT, low, high - low, 7, 0) } != 0 {
-        return false;
+    let writable = |low, high| unsafe { raw::syscall4(nr::MPROTECT, low, high - low, 7, 0) } == 0;
+    if !writable(low, high) {
+        // The vdso cannot be split (Linux, `special_mapping_split`).
+        (low, high) = (whole.start, whole.end);
+        if low == high || !writable(low, high) {
+            return false;
+        }
     }
     // SAFETY: writable now.
     unsafe {
