@@ -72,7 +72,7 @@ TSC=$("$SCRATCH/tsc")
 # other's host for its guest's, until the whole machine crashes (QEMU 7.2; a program with 16 threads is enough).
 # Without SMAP, which this processor has: where that is on, QEMU 7.2 takes what `iretq` and `lretq` read from a program's stack
 # for an access of the kernel's.
-# Each processor is on a node of its own, with half of the memory.
+# Each processor is on a node of its own, with half of the memory. Linux is not to move pages between them by itself: each costs what is emulated of a virtual machine its entries.
 NODES=()
 for node in 0 1; do
     NODES+=(-object "memory-backend-ram,id=node$node,size=$((MEMORY / 2))M" -numa "node,nodeid=$node,cpus=$node,memdev=node$node")
@@ -80,7 +80,7 @@ done
 timeout -k 5 "$LIMIT" qemu-system-x86_64 -nodefaults -no-user-config -display none -monitor none -no-reboot \
     -M q35 -accel tcg,thread=single -cpu EPYC,+svm,+npt,-smap -smp 2 -m "$MEMORY" "${NODES[@]}" \
     -kernel "$BOOT/kernel" -initrd "$SCRATCH/initrd" \
-    -append "console=ttyS0 $QUIET panic=-1 mitigations=off tsc=reliable tsc_early_khz=$TSC no_timer_check random.trust_cpu=on vsyscall=emulate" \
+    -append "console=ttyS0 $QUIET panic=-1 mitigations=off tsc=reliable tsc_early_khz=$TSC no_timer_check random.trust_cpu=on vsyscall=emulate numa_balancing=disable" \
     -serial "file:$LOG" -serial "file:$RESULTS" -device isa-debug-exit,iobase=0xf4,iosize=4 \
     -drive "if=none,id=disk,file=$SCRATCH/image,format=raw,readonly=on" -device virtio-blk-pci,drive=disk \
     </dev/null >"$SCRATCH/qemu" 2>&1 &

@@ -791,6 +791,12 @@ pub fn is_busy(g: &Group) -> bool {
     !c.is_null() && unsafe { (*c).asleep.load(Ordering::Relaxed) } == AWAKE
 }
 
+/// True if fewer carriers execute something than there are processors for them.
+pub fn spares_processor() -> bool {
+    let busy = all().iter().filter(|g| is_busy(g)).count();
+    busy < all().len() + LOOKING.load(Ordering::Relaxed)
+}
+
 /// How often the group's carrier has switched.
 pub fn switches_of(g: &Group) -> u64 {
     let c = g.carrier.load(Ordering::Acquire);

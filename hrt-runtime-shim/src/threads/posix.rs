@@ -803,6 +803,10 @@ fn futex(t: Option<*mut Thread>, args: &[usize; 6]) -> Next {
         WAIT | WAIT_BITSET => {
             let here = t.filter(|_| !shared || is_tid_word(address, value as u32));
             let Some(t) = here else {
+                let near = !shared || is_tid_word(address, value as u32);
+                if t.is_none() && near && changes_soon(address, value as u32) {
+                    return Next::Done(raw::err(errno::EAGAIN));
+                }
                 // Linux looks at the value after this.
                 bucket(address).linux.store(true, Ordering::SeqCst);
                 return Next::Forward;
@@ -859,6 +863,47 @@ fn futex(t: Option<*mut Thread>, args: &[usize; 6]) -> Next {
         // Priority inheritance: as a Linux without it, which C libraries ask about when such a mutex is made.
         6..=8 | 11..=13 => Next::Done(raw::err(errno::ENOSYS)),
         _ => Next::Forward,
+    }
+}
+
+/// A Linux thread is about to wait at `address` for `value` to change: true if it does soon. Where a kernel thread executes that will change it, and a processor is free, to wait
+/// for that takes a part of what it takes to sleep and be woken by Linux. How long depends on how long it has taken.
+fn changes_soon(address: usize, value: u32) -> bool {
+    /// Cycles of the time stamp: at first, at least and at most.
+    const FIRST: u64 = 1 << 18;
+    const LEAST: u64 = 1 << 9;
+    const MOST: u64 = 1 << 18;
+    /// Cycles; 0: as at first.
+    #[unsafe(link_section = ".bss.hrt_shared")]
+    static PATIENCE: AtomicU64 = AtomicU64::new(0);
+    if LIVE.load(Ordering::Relaxed) == 0
+        || !groups::spares_processor()
+        || !address.is_multiple_of(4)
+        || !user::can_read8(address & !7)
+    {
+        return false;
+    }
+    let patience = match PATIENCE.load(Ordering::Relaxed) {
+        0 => FIRST,
+        p => p,
+    };
+    let b = block::current();
+    // SAFETY: reads a counter.
+    let clock = || unsafe { core::arch::x86_64::_rdtsc() };
+    let start = clock();
+    loop {
+        // SAFETY: just seen to be readable; the program waits there, so it does not unmap it.
+        let now = unsafe { (*(address as *const AtomicU32)).load(Ordering::SeqCst) };
+        let took = clock().wrapping_sub(start);
+        if now != value {
+            PATIENCE.store(patience.max(4 * took).min(MOST), Ordering::Relaxed);
+            return true;
+        }
+        if took > patience || waiting(b).is_some() {
+            PATIENCE.store((patience - patience / 4).max(LEAST), Ordering::Relaxed);
+            return false;
+        }
+        core::hint::spin_loop();
     }
 }
 
