@@ -18,6 +18,7 @@ declare -A DIFFERS=(
     [pthread_setschedparam/1-2]=$scheduling
     [pthread_setschedparam/4-1]=$scheduling
     [pthread_setschedprio/1-1]=$scheduling
+    [pthread_cond_broadcast/1-2]='more than 512 threads wait for what processes share, each with a carrier'
     [pthread_detach/4-3]='ends only if a thread is left to take the last signals, which is a matter of time'
     [sem_post/8-1]='expects processes to wait in an order that nothing enforces'
     [pthread_create/11-1]="a thread's clock of processor time is its carrier's"

@@ -2,7 +2,7 @@
 
 use super::modules;
 use super::slots::{Guard, Slot};
-use crate::raw::{self, nr};
+use crate::raw::{self, errno, nr};
 use core::cell::UnsafeCell;
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -245,14 +245,22 @@ fn write(
     low &= !0xfff;
     high = high.next_multiple_of(4096);
     // Executable all the while: other threads may run this very page.
-    // SAFETY: file-backed private code of the program; its protection is put back below.
-    let writable = |low, high| unsafe { raw::syscall4(nr::MPROTECT, low, high - low, 7, 0) } == 0;
-    if !writable(low, high) {
-        // The vdso cannot be split (Linux, `special_mapping_split`).
-        (low, high) = (whole.start, whole.end);
-        if low == high || !writable(low, high) {
-            return false;
+    // SAFETY: private code of the program; its protection is put back below.
+    let allow = |low, high| unsafe { raw::syscall4(nr::MPROTECT, low, high - low, 7, 0) };
+    let mut r = allow(low, high);
+    if r == raw::err(errno::EINVAL) && !whole.is_empty() {
+        // The vdso, which cannot be split (Linux, `special_mapping_split`); its mapping may be a page longer than its code.
+        low = whole.start;
+        for end in [whole.end, whole.end + 4096] {
+            high = end;
+            r = allow(low, high);
+            if r == 0 {
+                break;
+            }
         }
+    }
+    if r != 0 {
+        return false;
     }
     // SAFETY: writable now.
     unsafe {
