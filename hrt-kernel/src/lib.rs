@@ -8,6 +8,7 @@ pub mod areas;
 pub mod arena;
 pub mod bpf;
 pub mod calls;
+pub mod cgroups;
 pub mod classes;
 pub mod entries;
 pub mod heap;

@@ -56,7 +56,7 @@ else
 fi
 
 status=0
-run cargo-test 900 cargo test --locked --workspace --no-fail-fast || status=$?
+run cargo-test 1500 cargo test --locked --workspace --no-fail-fast || status=$?
 read -r p f s < <(awk '/^test result: / { gsub(/;/, ""); for (i = 2; i <= NF; i++) { if ($i == "passed") p += $(i-1); if ($i == "failed") f += $(i-1); if ($i == "ignored") s += $(i-1) } }
     END { print p + 0, f + 0, s + 0 }' "$SCRATCH/log")
 add cargo-test "$status" "$p" "$f" "$s"

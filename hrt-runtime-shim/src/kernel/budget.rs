@@ -1,7 +1,8 @@
-//! How much memory there is for this process: the machine's, or what a memory cgroup leaves of it (cgroups(7), version 2).
+//! How much memory there is for this process: the machine's, or what a memory cgroup leaves of it (cgroups(7)).
 
 use crate::raw::{self, nr};
 use core::sync::atomic::{AtomicUsize, Ordering};
+use hrt_kernel::cgroups::{self, Hierarchy};
 
 /// Bytes; 0: not yet asked.
 static BYTES: AtomicUsize = AtomicUsize::new(0);
@@ -28,25 +29,26 @@ fn machine() -> usize {
     info[4].saturating_mul(unit)
 }
 
-const PATH: usize = 512;
-
-/// The least of the limits of the process's cgroup and of those around it.
+/// The least of the limits of the process's cgroups.
 fn cgroup() -> Option<usize> {
-    const MOUNT: &[u8] = b"/sys/fs/cgroup";
-    const FILE: &[u8] = b"/memory.max\0";
-    let mut text = [0u8; PATH];
+    let mut text = [0u8; 4096];
     let len = read(b"/proc/self/cgroup\0", &mut text)?;
-    // Version 2 has one line, "0::/path".
-    let mut lines = text[..len].split(|c| *c == b'\n');
-    let group = lines.find_map(|line| line.strip_prefix(b"0::"))?;
-    let mut path = [0u8; PATH];
-    let mut end = MOUNT.len() + group.len();
-    path.get_mut(..end + FILE.len())?;
-    path[..MOUNT.len()].copy_from_slice(MOUNT);
-    path[MOUNT.len()..end].copy_from_slice(group);
+    cgroups::groups(&text[..len])
+        .filter_map(|(hierarchy, group)| limit(hierarchy, group))
+        .min()
+}
+
+/// The least of the limits of a group and of those around it.
+fn limit(hierarchy: Hierarchy, group: &[u8]) -> Option<usize> {
+    let Hierarchy { mount, file } = hierarchy;
+    let mut path = [0u8; 512];
+    let mut end = mount.len() + group.len();
+    path.get_mut(..end + file.len())?;
+    path[..mount.len()].copy_from_slice(mount);
+    path[mount.len()..end].copy_from_slice(group);
     let mut least = None;
-    while end >= MOUNT.len() {
-        path[end..end + FILE.len()].copy_from_slice(FILE);
+    while end >= mount.len() {
+        path[end..end + file.len()].copy_from_slice(file);
         let mut text = [0u8; 32];
         if let Some(len) = read(&path, &mut text) {
             let digits = text[..len].trim_ascii();
