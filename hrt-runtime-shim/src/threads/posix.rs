@@ -587,7 +587,12 @@ fn stop(t: *mut Thread, address: usize, value: u32, bits: u32, deadline: u64) ->
         stops(t);
         let held = (*t).posix.lock.take::<Machine>();
         if due(t) != 0 || waiting(block::current()).is_some() {
-            return Why::Signal;
+            // As on Linux a wait whose time is over has ended by that, however many signals there are.
+            return if now() < deadline {
+                Why::Signal
+            } else {
+                Why::Late
+            };
         }
         let held_bucket = b.lock.take::<Machine>();
         b.waiting.fetch_add(1, Ordering::SeqCst);
