@@ -304,7 +304,7 @@ pub fn init(b: *mut Block) -> isize {
     let r = install();
     if r != 0 {
         // SAFETY: one thread, at start; the stack is the one that Linux held before.
-        unsafe { raw::syscall4(nr::SIGALTSTACK, (block::alt(b)) as usize, 0, 0, 0) };
+        unsafe { raw::syscall4(nr::SIGALTSTACK, block::alt(b) as usize, 0, 0, 0) };
         return r;
     }
     // Handlers that constructors of libraries have installed are entered through the kernel from now on, too.

@@ -723,10 +723,6 @@ pub fn serve(
         }
         nr::MREMAP => mremap(args, linux),
         nr::BRK => brk(a0, |end| linux(&[end, 0, 0, 0, 0, 0])),
-        nr::MPROTECT => {
-            state().protects(&pages(a0, a1)?, a2);
-            None
-        }
         nr::PKEY_MPROTECT
         | nr::MADVISE
         | nr::MLOCK

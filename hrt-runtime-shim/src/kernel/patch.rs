@@ -4,7 +4,6 @@ use super::modules;
 use super::slots::{Guard, Slot};
 use crate::raw::{self, errno, nr};
 use core::cell::UnsafeCell;
-use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use hrt_kernel::sites::{self, Plan};
 
@@ -140,7 +139,6 @@ pub fn try_patch(slot: Slot, rax: u64, lock: &Guard) {
     let Some(range) = modules::containing(at, lock) else {
         return;
     };
-    let whole = range.start & !0xfff..range.end.next_multiple_of(4096);
     let low = range.start.max(at.saturating_sub(160));
     let high = range.end.min(at + 160);
     // SAFETY: inside a mapped range of code; nothing else writes there while the lock is held.
@@ -157,7 +155,7 @@ pub fn try_patch(slot: Slot, rax: u64, lock: &Guard) {
                 .and_then(|to| sites::jmp32(mov, to))
                 .is_some_and(|jmp| {
                     slot.set_known(rax as u32, mov, lock);
-                    write(mov, &jmp, None, alone, &whole)
+                    write(mov, &jmp, None, alone, range)
                 })
         }
         Some(_) => sites::springboard(code, at - low).is_some_and(|pad| {
@@ -168,7 +166,7 @@ pub fn try_patch(slot: Slot, rax: u64, lock: &Guard) {
             let jump =
                 near(pad, slot.any_entry(), range.start, lock).and_then(|to| sites::jmp32(pad, to));
             match (jump, sites::jmp8(at, pad)) {
-                (Some(far), Some(short)) => write(pad, &far, Some((at, &short)), true, &whole),
+                (Some(far), Some(short)) => write(pad, &far, Some((at, &short)), true, range),
                 _ => false,
             }
         }),
@@ -197,10 +195,11 @@ pub fn jump_at(at: usize) -> Option<usize> {
 /// Makes the function at `at`, whose first [`hrt_kernel::entries::JUMP`] bytes may go, a jump to `to`. To be called while there is
 /// one thread.
 pub fn entry(at: usize, to: usize, lock: &Guard) -> bool {
-    modules::containing(at, lock)
-        .and_then(|range| near(at, to, range.start, lock))
-        .and_then(|to| sites::jmp32(at, to))
-        .is_some_and(|jump| write(at, &jump, None, true, &(0..0)))
+    modules::containing(at, lock).is_some_and(|range| {
+        near(at, to, range.start, lock)
+            .and_then(|to| sites::jmp32(at, to))
+            .is_some_and(|jump| write(at, &jump, None, true, range))
+    })
 }
 
 /// [`sync_cores`] works.
@@ -228,13 +227,13 @@ fn sync_cores() -> bool {
         && unsafe { raw::syscall4(nr::MEMBARRIER, SYNC_CORE, 0, 0, 0) } == 0
 }
 
-/// Writes `bytes` at `at`, and after that `then`, into code. Unless `alone`, other threads may execute it meanwhile. `whole` is the mapping that it is in, or empty.
+/// Writes `bytes` at `at`, and after that `then`, into code. Unless `alone`, other threads may execute it meanwhile. `code` is the range that it is in.
 fn write(
     at: usize,
     bytes: &[u8],
     then: Option<(usize, &[u8])>,
     alone: bool,
-    whole: &Range<usize>,
+    code: modules::Range,
 ) -> bool {
     let mut low = at;
     let mut high = at + bytes.len();
@@ -248,10 +247,11 @@ fn write(
     // SAFETY: private code of the program; its protection is put back below.
     let allow = |low, high| unsafe { raw::syscall4(nr::MPROTECT, low, high - low, 7, 0) };
     let mut r = allow(low, high);
-    if r == raw::err(errno::EINVAL) && !whole.is_empty() {
+    if r == raw::err(errno::EINVAL) {
         // The vdso, which cannot be split (Linux, `special_mapping_split`); its mapping may be a page longer than its code.
-        low = whole.start;
-        for end in [whole.end, whole.end + 4096] {
+        low = code.start & !0xfff;
+        let end = code.end.next_multiple_of(4096);
+        for end in [end, end + 4096] {
             high = end;
             r = allow(low, high);
             if r == 0 {

@@ -219,7 +219,11 @@ fn mediate(b: *mut Block, v: &mut Vcpu, number: usize, args: &[usize; 6], own: b
     crate::channel::before(b, number, args);
     match number {
         nr::MMAP => mmap(v, args),
-        nr::MPROTECT | nr::PKEY_MPROTECT => {
+        nr::MPROTECT => {
+            memory::protects(a0, a1, a2);
+            protect(v, number, args)
+        }
+        nr::PKEY_MPROTECT => {
             if modules::ends_code(a2) {
                 modules::forget(a0, a1);
             }
@@ -506,8 +510,7 @@ pub fn give_up(v: &mut Vcpu, fs: u64, mask: u64) -> ! {
     let b = block::current();
     // SAFETY: the calling thread's own block; the stack is the program's, as Linux has accepted it.
     unsafe {
-        let alt = *block::alt(b);
-        raw::syscall4(nr::SIGALTSTACK, (&raw const alt) as usize, 0, 0, 0);
+        raw::syscall4(nr::SIGALTSTACK, block::alt(b) as usize, 0, 0, 0);
     }
     raw::set_sigmask(mask);
     go(v, fs)

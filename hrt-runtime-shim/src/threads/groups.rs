@@ -441,7 +441,7 @@ unsafe fn go(c: *mut Carrier, t: *mut Thread) {
             } else {
                 MASK.load(Ordering::Relaxed)
             };
-            (*c).handlers = posix::handlers();
+            handlers_are(posix::handlers());
             set_mask(c, mask);
         }
     }
@@ -472,10 +472,16 @@ pub fn mask_is(mask: u64) {
     }
 }
 
-/// The handlers that the calling carrier had entered when it began to execute its thread.
+/// The handlers that the calling carrier had entered when its thread's mask was last known.
 pub fn handlers_seen() -> u64 {
     // SAFETY: the calling carrier's own.
     unsafe { (*carrier()).handlers }
+}
+
+/// The calling carrier's thread has the mask that is known with so many handlers entered.
+pub fn handlers_are(n: u64) {
+    // SAFETY: the calling carrier's own.
+    unsafe { (*carrier()).handlers = n };
 }
 
 /// The calling kernel thread `t` ends, with signals blocked, on a stack that is neither its own nor its carrier's; returns the stack pointer with which the

@@ -371,6 +371,7 @@ pub unsafe fn stops(t: *mut Thread) {
             (*t).posix.handling = mask != (*t).posix.base;
             (*t).posix.mask = mask;
             groups::mask_is(mask);
+            groups::handlers_are(handlers());
         }
     }
 }
@@ -806,9 +807,8 @@ fn futex(t: Option<*mut Thread>, args: &[usize; 6]) -> Next {
     };
     match command {
         WAIT | WAIT_BITSET => {
-            let here = t.filter(|_| !shared || is_tid_word(address, value as u32));
-            let Some(t) = here else {
-                let near = !shared || is_tid_word(address, value as u32);
+            let near = !shared || is_tid_word(address, value as u32);
+            let Some(t) = t.filter(|_| near) else {
                 if t.is_none() && near && changes_soon(address, value as u32) {
                     return Next::Done(raw::err(errno::EAGAIN));
                 }
@@ -874,11 +874,10 @@ fn futex(t: Option<*mut Thread>, args: &[usize; 6]) -> Next {
 /// A Linux thread is about to wait at `address` for `value` to change: true if it does soon. Where a kernel thread executes that will change it, and a processor is free, to wait
 /// for that takes a part of what it takes to sleep and be woken by Linux. How long depends on how long it has taken.
 fn changes_soon(address: usize, value: u32) -> bool {
-    /// Cycles of the time stamp: at first, at least and at most.
-    const FIRST: u64 = 1 << 18;
+    /// Cycles of the time stamp: at least, and at most, which is tried first.
     const LEAST: u64 = 1 << 9;
     const MOST: u64 = 1 << 18;
-    /// Cycles; 0: as at first.
+    /// Cycles; 0: none tried yet.
     #[unsafe(link_section = ".bss.hrt_shared")]
     static PATIENCE: AtomicU64 = AtomicU64::new(0);
     if LIVE.load(Ordering::Relaxed) == 0
@@ -889,7 +888,7 @@ fn changes_soon(address: usize, value: u32) -> bool {
         return false;
     }
     let patience = match PATIENCE.load(Ordering::Relaxed) {
-        0 => FIRST,
+        0 => MOST,
         p => p,
     };
     let b = block::current();

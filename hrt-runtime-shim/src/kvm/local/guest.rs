@@ -216,7 +216,7 @@ fn faulted(b: *mut Block, frame: &mut Frame, sse: usize) -> bool {
     {
         return false;
     }
-    // SAFETY: the block's first page, at its alias.
+    // SAFETY: the block's first page, at its alias, says where `Local` is: memory of the process, which the partner maps here if it is not yet.
     let alt = unsafe { *block::alt(b) };
     let trap = faults::trap(at, frame.error);
     let Some((to, mask)) = enter(frame, sse, &action, &alt, d.shown, &trap) else {
@@ -320,7 +320,7 @@ fn came_back(b: *mut Block, frame: &mut Frame, sse: usize) -> bool {
     };
     let g = |i: usize| context[5 + i];
     let mask = context[signals::UC_MASK] & !signals::NEVER_BLOCKED;
-    // SAFETY: the block's first page, at its alias.
+    // SAFETY: the block's first page, at its alias, says where `Local` is: memory of the process, which the partner maps here if it is not yet.
     let alt = unsafe { *block::alt(b) };
     let same = context[2] == alt.sp as u64
         && context[3] as i32 == alt.flags

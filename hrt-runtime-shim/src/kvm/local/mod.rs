@@ -348,12 +348,12 @@ fn settle_held(from: usize, to: usize) {
             } else {
                 0
             };
-            let args = [run.start, run.end - run.start, rights, 0, 0, 0];
-            // SAFETY: the program has asked for it.
-            let linux = |args: &[usize; 6]| unsafe { raw::syscall6(nr::MPROTECT, *args) };
+            let len = run.end - run.start;
+            memory::protects(run.start, len, rights);
             told = true;
             // One mapping more than Linux can have: the guest goes on seeing to it.
-            memory::serve(nr::MPROTECT, &args, linux).unwrap_or_else(|| linux(&args)) == 0
+            // SAFETY: the program has asked for it.
+            unsafe { raw::syscall4(nr::MPROTECT, run.start, len, rights, 0) == 0 }
         });
         whole &= all && (start, end) == *range;
     }
